@@ -1,1 +1,13 @@
-//! (being written)
+//! The port to a broker: a queue of steps per pool, a queue of commands per partition, and nudges.
+//!
+//! The broker is a transport. Nothing is lost when it is wiped, because the store says what is owed;
+//! this port therefore never promises more than: what is confirmed is delivered at least once, unless
+//! the queue's incarnation changes.
+//!
+//! Bytes are envelopes (`aidt-proto`); this crate never looks into them.
+
+#![forbid(unsafe_code)]
+
+mod port;
+
+pub use port::{Commands, Delivery, Kind, Outgoing, Queue, QueueError, Steps, Tag};

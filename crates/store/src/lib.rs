@@ -1,1 +1,30 @@
-//! (being written)
+//! The ports behind which all state of aidt stands, a real in-memory implementation, and the
+//! conformance suite that every adapter runs.
+//!
+//! - [`RunLog`]: the owner's loads and its one transaction a turn, behind the partition's epoch.
+//! - [`Inbox`]: commands that nobody could derive again. Accepted means in here.
+//! - [`Claims`]: who runs a dispatch; whoever inserts first decides.
+//! - [`Journal`]: what an agent step has asked and been answered.
+//! - [`Catalog`]: documents by digest, tool entries.
+//! - [`History`]: what the gateway reads.
+//! - [`Processes`]: lives of service processes, with heartbeats, by the store's clock.
+//! - [`StepLogs`], [`DeadLetters`].
+//!
+//! A new adapter implements these and calls [`conformance`]'s functions from its tests. Ports carry
+//! bytes plus the fields that they index, and never look into the bytes. This crate knows no SQL.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod port;
+mod types;
+
+pub use error::{Kind, StoreError};
+pub use port::{
+    Catalog, Claims, DeadLetters, History, Inbox, Journal, Processes, RunLog, StepLogs, Store,
+};
+pub use types::{
+    Batch, BurnResult, Claim, ClaimRequest, ClaimState, Commit, DeadLetter, InboxRow, JournalEntry,
+    JournalKey, LogChunk, NewRun, OpenStep, PartitionRow, Processed, ProcessRow, RunFilter, RunPage,
+    PayloadAt, SegmentRow, StoredRun, Submission, Submitted, TimerRow, Turn,
+};
