@@ -1,0 +1,111 @@
+//! What the commands need of the binary that they live in.
+
+use aidt_bench::Bed;
+use aidt_client::Endpoint;
+use aidt_domain::{ErrorCode, RunId, ToolEntry};
+use async_trait::async_trait;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
+
+/// What an embedding process takes from the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Embed {
+    /// A server to use instead of embedding anything (`--server`, `AIDT_SERVER`).
+    pub server: Option<Endpoint>,
+    /// Catalogue entries beside the built-in ones (`--tools DIR`).
+    pub tools: Option<PathBuf>,
+    /// Commands that start further workers (`--worker 'CMD'`); they end with the embedder.
+    pub workers: Vec<String>,
+}
+
+/// What `aidt serve` was told. `None`: the setting's default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serve {
+    /// Where REST and the workers' gRPC listen.
+    pub listen: SocketAddr,
+    /// Catalogue entries beside the built-in ones.
+    pub tools: Option<PathBuf>,
+    /// Policies instead of the built-in ones.
+    pub policy: Option<PathBuf>,
+    /// `sqlite:…`
+    pub database: Option<String>,
+    /// `memory:`
+    pub queue: Option<String>,
+    /// `memory:`
+    pub lock: Option<String>,
+    /// `file:…`
+    pub artifacts: Option<String>,
+}
+
+/// The binary, as seen by a command. It alone knows services and adapters.
+///
+/// The first call of [`Host::endpoint`] looks for the home's lock. If it is free, the host takes it,
+/// starts every service in this process, serves the API on the home's socket, and answers with that; it
+/// stays the embedder until [`Host::close`]. If another process holds it, the answer is that process's
+/// socket. A command asks again whenever it has lost its connection: the other process may have ended,
+/// and then it is this one's turn to embed. With [`Embed::server`] set the answer is always that.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// A server that should answer now, embedded in this process if no other holds the home.
+    ///
+    /// Cheap when this process already embeds. Not cancel safe: a command awaits it to its end.
+    async fn endpoint(&self, embed: &Embed) -> Result<Endpoint, HostError>;
+
+    /// What is worth saying since this process began to embed, such as `resumed 2 runs left by a kill`.
+    /// Each notice is given once; `None` while there is nothing (new) to say.
+    fn embedded_notice(&self) -> Option<String>;
+
+    /// Ends what [`Host::endpoint`] embedded: drains, ends the workers, gives the home back. Does nothing
+    /// when nothing is embedded. Afterwards [`Host::endpoint`] may be called again.
+    async fn close(&self);
+
+    /// Runs every service, with its API on `options.listen` and on the home's socket, until `stop` is
+    /// cancelled; then drains. `ready` is called once with the address that it listens on.
+    async fn serve(
+        &self,
+        options: &Serve,
+        stop: CancellationToken,
+        ready: &(dyn for<'a> Fn(&'a Endpoint) + Send + Sync),
+    ) -> Result<(), HostError>;
+
+    /// The tools that a plan may use: the built-in ones and those under `tools`. Touches no home.
+    fn catalogue(&self, tools: Option<&Path>) -> Result<Vec<ToolEntry>, HostError>;
+
+    /// Where the git repository of a run's workspace lies, if it is on this machine and known.
+    fn workspace(&self, run: RunId) -> Option<PathBuf>;
+
+    /// A fresh random word for an `Idempotency-Key`.
+    fn random_key(&self) -> String;
+
+    /// Where `aidt bench` runs: services over a home of their own.
+    fn bed(&self) -> &dyn Bed;
+}
+
+/// Why the host could not do it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct HostError {
+    /// Decides the exit code, and the help that is shown.
+    pub code: ErrorCode,
+    /// What, where, and what to do.
+    pub message: String,
+    /// What it follows from.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl HostError {
+    /// Without a further cause.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), source: None }
+    }
+
+    /// With its cause.
+    #[must_use]
+    pub fn caused(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
