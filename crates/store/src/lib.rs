@@ -15,16 +15,27 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod error;
+pub mod memory;
 mod port;
 mod types;
 
+use std::time::Duration;
+
+/// How long an idempotency key is remembered, by the store's clock.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// How long after its last heartbeat a closed life's row is kept.
+pub const CLOSED_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+pub use check::appended;
 pub use error::{Kind, StoreError};
 pub use port::{
     Catalog, Claims, DeadLetters, History, Inbox, Journal, Processes, RunLog, StepLogs, Store,
 };
 pub use types::{
     Batch, BurnResult, Claim, ClaimRequest, ClaimState, Commit, DeadLetter, InboxRow, JournalEntry,
-    JournalKey, LogChunk, NewRun, OpenStep, PartitionRow, Processed, ProcessRow, RunFilter, RunPage,
-    PayloadAt, SegmentRow, StoredRun, Submission, Submitted, TimerRow, Turn,
+    JournalKey, LogChunk, NewRun, OpenStep, PartitionRow, PayloadAt, ProcessRow, Processed,
+    RunFilter, RunPage, SegmentRow, StoredRun, Submission, Submitted, TimerRow, Turn,
 };

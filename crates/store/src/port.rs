@@ -1,14 +1,14 @@
 //! The ports.
 
+use crate::StoreError;
 use crate::types::{
     Batch, Claim, ClaimRequest, ClaimState, Commit, DeadLetter, InboxRow, JournalEntry, JournalKey,
     LogChunk, OpenStep, PartitionRow, PayloadAt, ProcessRow, Processed, RunFilter, RunPage,
     SegmentRow, StoredRun, Submission, Submitted, TimerRow,
 };
-use crate::StoreError;
 use aidt_domain::{
-    Digest, DispatchNo, PartitionId, ProcessId, Project, RunId, RunRow, Seq, StepIx,
-    StepRow, Timestamp,
+    Digest, DispatchNo, PartitionId, ProcessId, Project, RunId, RunRow, Seq, StepIx, StepRow,
+    Timestamp,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,8 +26,14 @@ pub trait RunLog: Send + Sync {
     async fn now(&self) -> Result<Timestamp>;
 
     /// Takes a partition: raises its epoch and answers its row, in one statement. Load only after it.
-    /// `Conflict` when the partition's format is newer than `format`.
-    async fn take(&self, partition: PartitionId, owner: ProcessId, format: u32) -> Result<PartitionRow>;
+    /// `format` is the newest that the taker reads, and may write from now on: the row remembers the
+    /// highest. `Conflict`, and nothing changes, when the partition's is newer than the taker's.
+    async fn take(
+        &self,
+        partition: PartitionId,
+        owner: ProcessId,
+        format: u32,
+    ) -> Result<PartitionRow>;
 
     /// The partition's row as it stands: to settle an ambiguous commit.
     async fn partition(&self, partition: PartitionId) -> Result<PartitionRow>;
@@ -35,7 +41,8 @@ pub trait RunLog: Send + Sync {
     /// Steps handed out and not ended (dispatched or running), all of them.
     async fn open_dispatches(&self, partition: PartitionId) -> Result<Vec<OpenStep>>;
 
-    /// Ready steps after the one given, in order of (run, step): the backlog, in pieces.
+    /// Ready steps after the one given: the backlog, in pieces, in an order of the store's own that does
+    /// not change (oldest run first, its steps by index).
     async fn ready(
         &self,
         partition: PartitionId,
@@ -67,8 +74,9 @@ pub trait RunLog: Send + Sync {
     async fn segment(&self, run: RunId, seq: Seq) -> Result<SegmentRow>;
 
     /// One transaction for all these partitions. Its first statement is the fence: for each batch the
-    /// partition's row changes only if its epoch matches; for the others nothing is written. Kind
-    /// `Unknown` when the commit is ambiguous.
+    /// partition's row changes only if its epoch matches; for the others nothing is written. `Invalid`
+    /// when a held batch is not one (see [`crate::appended`]), `Conflict` when a run does not stand where
+    /// its batch believes it to; then nothing at all is written. `Unknown` when the commit is ambiguous.
     async fn commit(&self, batches: Vec<Batch>) -> Result<Commit>;
 }
 
@@ -84,7 +92,7 @@ pub trait Inbox: Send + Sync {
     /// Which of these commands are still there.
     async fn pending(&self, ids: &[aidt_domain::CommandId]) -> Result<Vec<aidt_domain::CommandId>>;
 
-    /// The start that waits in the inbox for this run, if it does: it reads as `created`.
+    /// What waits in the inbox for this run, in order. A run whose start waits reads as `created`.
     async fn waiting(&self, run: RunId) -> Result<Vec<InboxRow>>;
 }
 
@@ -105,7 +113,12 @@ pub trait Journal: Send + Sync {
 
     /// Appends; commits only while the dispatch is the step's current one and the claim is this
     /// process's, and the index is the next. `Conflict` otherwise.
-    async fn append(&self, key: &JournalKey, claim: &ClaimRequest, entry: JournalEntry) -> Result<()>;
+    async fn append(
+        &self,
+        key: &JournalKey,
+        claim: &ClaimRequest,
+        entry: JournalEntry,
+    ) -> Result<()>;
 }
 
 /// Documents by content.
@@ -124,7 +137,7 @@ pub trait History: Send + Sync {
     /// A run's row.
     async fn run(&self, project: &Project, run: RunId) -> Result<Option<RunRow>>;
 
-    /// Newest first, after `after`.
+    /// Newest first, after `after` (`NotFound` when there is no such run).
     async fn runs(&self, filter: &RunFilter, after: Option<RunId>, limit: u32) -> Result<RunPage>;
 
     /// Rows of its steps that have left `pending`, from index `after + 1`.
@@ -140,7 +153,8 @@ pub trait History: Send + Sync {
 /// Lives of service processes.
 #[async_trait]
 pub trait Processes: Send + Sync {
-    /// Registers a life, or changes its slots, tools and revision.
+    /// Registers a life, or changes its slots, tools and revision. Counts as a heartbeat. A life that was
+    /// closed stays closed.
     async fn register(&self, process: ProcessRow) -> Result<()>;
 
     /// Writes the heartbeat. Called each second from a thread (or task) that does nothing else.
@@ -160,7 +174,8 @@ pub trait Processes: Send + Sync {
 /// Text that steps printed.
 #[async_trait]
 pub trait StepLogs: Send + Sync {
-    /// Appends pieces; one that is there already (same dispatch and offset) is left as it is.
+    /// Appends pieces, all or none; one that is there already (same dispatch and offset) is left as it
+    /// is. `NotFound` when there is no such run.
     async fn append_logs(&self, chunks: Vec<LogChunk>) -> Result<()>;
 
     /// Pieces of a step from `(dispatch, offset)` on, in order.
@@ -210,7 +225,16 @@ impl Store {
     /// All ports from one adapter.
     pub fn new<A>(adapter: Arc<A>) -> Self
     where
-        A: RunLog + Inbox + Claims + Journal + Catalog + History + Processes + StepLogs + DeadLetters + 'static,
+        A: RunLog
+            + Inbox
+            + Claims
+            + Journal
+            + Catalog
+            + History
+            + Processes
+            + StepLogs
+            + DeadLetters
+            + 'static,
     {
         Self {
             run_log: adapter.clone(),
@@ -231,4 +255,3 @@ impl std::fmt::Debug for Store {
         f.debug_struct("Store").finish_non_exhaustive()
     }
 }
-

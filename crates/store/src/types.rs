@@ -2,7 +2,8 @@
 
 use aidt_domain::{
     Attempt, BatchId, CommandId, Digest, DispatchNo, Epoch, Generation, OutSeq, OutputRef,
-    PartitionId, Pool, ProcessId, Project, RunId, RunRow, RunState, Seq, StepIx, StepRow, Timestamp,
+    PartitionId, Pool, ProcessId, Project, RunId, RunRow, RunState, Seq, StepIx, StepRow,
+    Timestamp,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
