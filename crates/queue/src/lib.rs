@@ -5,9 +5,13 @@
 //! the queue's incarnation changes.
 //!
 //! Bytes are envelopes (`aidt-proto`); this crate never looks into them.
+//!
+//! [`memory`] is the adapter of an embedded installation, not a mock. [`conformance`] is what every
+//! adapter must pass.
 
 #![forbid(unsafe_code)]
 
+pub mod memory;
 mod port;
 
 pub use port::{Commands, Delivery, Kind, Outgoing, Queue, QueueError, Steps, Tag};
