@@ -2,9 +2,14 @@
 //!
 //! Correctness never rests on it: the store's epoch fences owners, the store's claims fence executors.
 //! Flushing or stopping what is behind this port loses nothing and kills nobody.
+//!
+//! [`memory`] is the adapter of an embedded installation, not a mock. [`conformance`] is what every
+//! adapter must pass. [`gcra`] is the one rate limiter that all of them compute.
 
 #![forbid(unsafe_code)]
 
+pub mod gcra;
+pub mod memory;
 mod port;
 
 pub use port::{Kind, Lease, Live, LockError, Locks, Permit};
