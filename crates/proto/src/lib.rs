@@ -20,6 +20,8 @@ mod wire;
 
 /// The messages of `proto/aidt/v1`, and client and server of the worker protocol.
 #[expect(missing_docs, reason = "generated; the comments stand in proto/aidt/v1")]
+#[expect(clippy::allow_attributes_without_reason, reason = "generated")]
+#[expect(clippy::large_enum_variant, reason = "generated; a frame is built once and moved into its stream")]
 pub mod v1 {
     tonic::include_proto!("aidt.v1");
 }
