@@ -66,6 +66,9 @@ catalogue! {
     /// A size limit.
     TooLarge = "too_large", 413, 8, 2, "this is larger than the limit",
         "the message names the limit; put large values into an artifact";
+    /// A body that is not JSON by its Content-Type.
+    UnsupportedMediaType = "unsupported_media_type", 415, 3, 2, "the body is not of a type that is taken",
+        "send the body as JSON, with Content-Type: application/json";
     /// Too many requests.
     RateLimited = "rate_limited", 429, 8, 69, "too many requests",
         "try again after the time in Retry-After";
