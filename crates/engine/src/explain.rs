@@ -95,7 +95,7 @@ fn waits_for_worker(graph: &Graph, step: &StepRow, pools: &Pools) -> Reason {
             let message = format!("step {} waits: pool {pool} has no worker", step.path);
             reason("no_worker", path, since, "a worker for the pool connects", "whoever runs the pool's workers", message)
         }
-        Some(view) if tool.is_some_and(|t| !view.tools.contains(&t.digest())) => {
+        Some(view) if graph.entry_digest(step.ix).is_some_and(|d| !view.tools.contains(&d)) => {
             let message = format!("step {} waits: no worker of pool {pool} serves tool {name} as its entry has it", step.path);
             reason("tool_changed", path, since, "a worker that serves the entry connects", "whoever runs the pool's workers", message)
         }

@@ -1,6 +1,6 @@
 //! A snapshot with its edges turned around.
 
-use aidt_domain::{Digest, Snapshot, StepIx, StepPath, StepSpec};
+use aidt_domain::{Digest, Snapshot, StepIx, StepPath, StepSpec, ToolEntry};
 use std::collections::HashMap;
 
 /// A plan as the engine walks it. Shared by all runs of the same snapshot.
@@ -13,6 +13,8 @@ pub struct Graph {
     edges: Vec<StepIx>,
     /// Only looked up, never walked: its order shows nowhere.
     by_path: HashMap<StepPath, StepIx>,
+    /// Digests of the steps' tool entries: costly to compute, so once a plan.
+    entries: Vec<Option<Digest>>,
 }
 
 impl Graph {
@@ -37,7 +39,8 @@ impl Graph {
             }
         }
         let by_path = (0..).map(StepIx).zip(&snapshot.steps).map(|(ix, s)| (s.path.clone(), ix)).collect();
-        Self { digest, snapshot, starts, edges, by_path }
+        let entries = entry_digests(&snapshot);
+        Self { digest, snapshot, starts, edges, by_path, entries }
     }
 
     /// The snapshot's content address.
@@ -70,6 +73,12 @@ impl Graph {
         &self.snapshot.steps[ix.0 as usize]
     }
 
+    /// The content address of a tool step's catalogue entry.
+    #[must_use]
+    pub fn entry_digest(&self, ix: StepIx) -> Option<Digest> {
+        self.entries[ix.0 as usize]
+    }
+
     /// The steps that need this one.
     #[must_use]
     pub fn dependents(&self, ix: StepIx) -> &[StepIx] {
@@ -82,4 +91,20 @@ impl Graph {
     pub fn find(&self, path: &StepPath) -> Option<StepIx> {
         self.by_path.get(path).copied()
     }
+}
+
+fn entry_digests(snapshot: &Snapshot) -> Vec<Option<Digest>> {
+    let mut known: HashMap<&str, (&ToolEntry, Digest)> = HashMap::new();
+    let mut digests = Vec::with_capacity(snapshot.steps.len());
+    for step in &snapshot.steps {
+        digests.push(step.kind.tool().map(|entry| match known.get(entry.name.as_str()) {
+            Some((same, digest)) if *same == entry => *digest,
+            _ => {
+                let digest = entry.digest();
+                known.insert(&entry.name, (entry, digest));
+                digest
+            }
+        }));
+    }
+    digests
 }

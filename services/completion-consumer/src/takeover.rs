@@ -1,0 +1,243 @@
+//! Taking a partition, and giving it back.
+//!
+//! A lease and rendezvous hashing say who *should* try; raising the epoch in the store says who *may*.
+//! Nothing is loaded before the epoch is raised.
+
+use crate::config::SERVICE;
+use crate::held::{Held, Out};
+use crate::owner::{Chain, Owner, is_owner};
+use aidt_domain::{
+    Actor, Command, CommandBody, Digest, FORMAT, PartitionId, ProcessId, Project, RunId, RunState, StepState, Timestamp,
+};
+use aidt_lock::Lease;
+use aidt_store::StoreError;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a lease lasts.
+const LEASE: Duration = Duration::from_secs(4);
+/// A process is dead this long after its last heartbeat, by the store's clock.
+pub(crate) const DEAD_AFTER_MS: u64 = 4_000;
+/// Timer rows due within this are kept in memory.
+pub(crate) const HORIZON: Duration = Duration::from_secs(60);
+/// Timer rows kept in memory at most, and ready steps read in one piece.
+pub(crate) const PIECE: u32 = 1_000;
+/// A step that nobody claimed is published again after this long, then after twice that, up to ten times.
+pub(crate) const UNCLAIMED: Duration = Duration::from_secs(60);
+
+impl Owner {
+    /// Takes what this process should own, gives back what another should.
+    pub(crate) async fn balance(&mut self) {
+        for n in 0..self.ports.store.run_log.partitions() {
+            let partition = PartitionId(n);
+            let mine = self.should_own(partition);
+            if !mine {
+                if self.held.contains_key(&partition) {
+                    self.forget(partition);
+                    self.release_lease(partition).await;
+                }
+                continue;
+            }
+            if !self.may_try(partition).await || self.held.contains_key(&partition) {
+                continue;
+            }
+            if let Err(error) = self.take(partition).await {
+                self.forget(partition);
+                self.trouble("taking a partition", &error);
+            }
+        }
+    }
+
+    /// Rendezvous hashing over the live owners: the highest hash of (partition, process).
+    fn should_own(&self, partition: PartitionId) -> bool {
+        let weight = |process: ProcessId| Digest::of(format!("{partition}\n{process}").as_bytes());
+        let owners = self.live.values().filter(|p| is_owner(p)).map(|p| p.id);
+        let best = owners.chain([self.config.process]).max_by_key(|&p| weight(p));
+        best == Some(self.config.process)
+    }
+
+    /// The lease: held by this process, or the fan-out is down and the last owner is not alive.
+    async fn may_try(&mut self, partition: PartitionId) -> bool {
+        let holder = self.config.process.to_string();
+        match self.ports.locks.lease(&lease_name(partition), &holder, LEASE).await {
+            Ok(Lease::Held) => true,
+            Ok(Lease::Taken { by }) => {
+                // Its holder may be long dead where leases outlive processes; the store knows.
+                let dead = by.parse::<ProcessId>().is_ok_and(|p| !self.live.contains_key(&p));
+                dead || self.held.contains_key(&partition)
+            }
+            Err(error) => {
+                tracing::debug!(%partition, error = %Chain(&error), "no lease to be had; the epoch decides");
+                match self.ports.store.run_log.partition(partition).await {
+                    Ok(row) => row.owner.is_none_or(|o| o == self.config.process || !self.live.contains_key(&o)),
+                    Err(_) => false,
+                }
+            }
+        }
+    }
+
+    async fn release_lease(&self, partition: PartitionId) {
+        let holder = self.config.process.to_string();
+        if let Err(error) = self.ports.locks.release(&lease_name(partition), &holder).await {
+            tracing::debug!(%partition, error = %Chain(&error), "the lease runs out by itself");
+        }
+    }
+
+    async fn take(&mut self, partition: PartitionId) -> Result<(), StoreError> {
+        let log = self.ports.store.run_log.clone();
+        let row = log.take(partition, self.config.process, FORMAT).await?;
+        let incarnation = match self.ports.queue.incarnation().await {
+            Ok(now) => now,
+            // Not known: the tick compares again when the queue is back.
+            Err(_) => row.incarnation.clone(),
+        };
+        let wiped = incarnation != row.incarnation;
+        let mut held = Held::new(row, incarnation);
+        held.out_seq = held.out_seq.max(held.published);
+        let store_now = log.now().await?;
+        self.offset_ms = store_now.0.saturating_sub(self.ports.clock.now().0);
+        let now = self.now();
+        let horizon = now.plus(HORIZON);
+        let (timers, next) = log.timers(partition, horizon, PIECE).await?;
+        held.timers.refill(timers, bounded(horizon, next));
+        self.held.insert(partition, held);
+        self.load_open(partition, now, wiped).await?;
+        self.settle_claims(partition).await?;
+        self.refill_backlog(partition, true).await?;
+        self.show();
+        tracing::info!(%partition, wiped, "took a partition");
+        Ok(())
+    }
+
+    /// Loads what is handed out: it fills the window, and what may not have been published is owed.
+    async fn load_open(&mut self, partition: PartitionId, now: Timestamp, wiped: bool) -> Result<(), StoreError> {
+        let open = self.ports.store.run_log.open_dispatches(partition).await?;
+        let runs: Vec<RunId> = open.iter().map(|o| o.run).collect();
+        self.load(&runs).await?;
+        let mut owed = Vec::new();
+        for o in &open {
+            let Some(cached) = self.cache.peek(o.run) else { continue };
+            let (row, cancelling) = (cached.run.step(o.step).clone(), cached.run.row.state == RunState::Cancelling);
+            let backstop = cached.run.backstop(o.step);
+            let Some(held) = self.held.get_mut(&partition) else { break };
+            let Some(pool) = row.pool.clone() else { continue };
+            let running = row.state == StepState::Running;
+            let look_at = if running { backstop } else { now.plus(UNCLAIMED) };
+            *self.in_window.entry(pool.clone()).or_default() += 1;
+            held.out.insert((o.run, o.step), Out { pool, process: None, republished: 0, look_at });
+            if cancelling {
+                held.own.push_back(own_command(o.run, CommandBody::TimerDue { step: None }));
+            }
+            if !running && (wiped || row.out_seq > held.published) {
+                owed.push((o.run, o.step));
+            }
+        }
+        self.status.send_modify(|s| s.resumed += open.len());
+        self.owe(partition, &owed).await
+    }
+
+    /// What stands for open dispatches: burned by an owner that did not get to see it, or claimed by a
+    /// process that is dead.
+    pub(crate) async fn settle_claims(&mut self, partition: PartitionId) -> Result<(), StoreError> {
+        for claim in self.claims(partition).await? {
+            let key = (claim.run, claim.step);
+            if !self.held.get(&partition).is_some_and(|h| h.out.contains_key(&key)) {
+                continue;
+            }
+            let (step, dispatch) = (claim.step, claim.dispatch);
+            let body = match claim.process {
+                None => Some(CommandBody::Burned { step, dispatch, won: true }),
+                Some(p) if !self.live.contains_key(&p) => Some(CommandBody::ProcessDead { step, dispatch }),
+                Some(_) => None,
+            };
+            let command = body.map(|body| own_command(claim.run, body));
+            let Some(held) = self.held.get_mut(&partition) else { break };
+            if let Some(out) = held.out.get_mut(&key) {
+                out.process = claim.process;
+            }
+            held.own.extend(command);
+        }
+        Ok(())
+    }
+
+    /// Reads the next pieces of the backlog, until enough is in memory.
+    pub(crate) async fn refill_backlog(&mut self, partition: PartitionId, first: bool) -> Result<(), StoreError> {
+        let mut after = if first {
+            None
+        } else {
+            let Some(after) = self.held.get(&partition).and_then(|h| h.more_ready) else { return Ok(()) };
+            Some(after)
+        };
+        loop {
+            let ready = self.ports.store.run_log.ready(partition, after, PIECE).await?;
+            let runs: Vec<RunId> = ready.iter().map(|o| o.run).collect();
+            self.load(&runs).await?;
+            for o in &ready {
+                self.enqueue(o.run, o.step);
+            }
+            after = ready.last().map(|o| (o.run, o.step));
+            let more = ready.len() as u32 == PIECE;
+            if let Some(held) = self.held.get_mut(&partition) {
+                held.more_ready = if more { after } else { None };
+            }
+            // Runs of what waits are evictable: the cache is bounded, the backlog holds only keys.
+            self.cache.settle(&[]);
+            if !more || self.backlog.len() >= 50 * PIECE as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Leases go back, so that another takes over at once.
+    pub(crate) async fn give_back(&mut self) {
+        let mine: Vec<PartitionId> = self.held.keys().copied().collect();
+        for partition in mine {
+            self.forget(partition);
+            self.release_lease(partition).await;
+        }
+    }
+
+    /// Who is alive, and what slots they have. A process that was alive and is not any more: its claims
+    /// are settled.
+    pub(crate) async fn look_at_processes(&mut self) -> Result<(), StoreError> {
+        let (rows, now) = self.ports.store.processes.live(DEAD_AFTER_MS).await?;
+        self.offset_ms = now.0.saturating_sub(self.ports.clock.now().0);
+        let live: BTreeMap<ProcessId, _> = rows.into_iter().map(|p| (p.id, p)).collect();
+        let died = self.live.keys().any(|p| !live.contains_key(p));
+        self.slots.clear();
+        for (pool, slots) in live.values().flat_map(|p| &p.slots) {
+            *self.slots.entry(pool.clone()).or_default() += slots;
+        }
+        self.live = live;
+        // A process may have come and gone between two looks: settle them all now and then.
+        self.looks = self.looks.wrapping_add(1);
+        if died || self.looks.is_multiple_of(10) {
+            let mine: Vec<PartitionId> = self.held.keys().copied().collect();
+            for partition in mine {
+                self.settle_claims(partition).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The timers in memory end before what was left out.
+pub(crate) fn bounded(horizon: Timestamp, next: Option<Timestamp>) -> Timestamp {
+    next.map_or(horizon, |n| horizon.min(Timestamp(n.0 - 1)))
+}
+
+fn lease_name(partition: PartitionId) -> String {
+    format!("{SERVICE}/partition/{partition}")
+}
+
+/// A command that the owner makes itself.
+pub(crate) fn own_command(run: RunId, body: CommandBody) -> Command {
+    Command {
+        id: None,
+        project: Project::default(),
+        run,
+        actor: Actor(String::new()),
+        traceparent: None,
+        body,
+    }
+}

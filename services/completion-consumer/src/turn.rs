@@ -1,0 +1,585 @@
+//! One turn: take what is there, decide, render and judge, until nothing is open; then one transaction.
+
+use crate::held::Out;
+use crate::owner::Owner;
+use crate::plans::Plan;
+use crate::takeover::{UNCLAIMED, own_command};
+use aidt_domain::{
+    Command, CommandBody, DispatchNo, ErrorCode, Event, Failure, Outcome, PartitionId, Pool, RunId, RunRow, RunState,
+    Start, StepIx, StepState, Timestamp,
+};
+use aidt_engine::{Effects, Run};
+use aidt_queue::{Delivery, Outgoing, Tag};
+use aidt_store::{DeadLetter, InboxRow, Kind, StoreError};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Why a turn did not go through.
+pub(crate) struct TurnFailed {
+    pub(crate) what: &'static str,
+    pub(crate) source: StoreError,
+}
+
+impl TurnFailed {
+    pub(crate) fn at(what: &'static str) -> impl Fn(StoreError) -> Self {
+        move |source| Self { what, source }
+    }
+}
+
+/// Where a command came from, so that it can be marked as applied.
+pub(crate) enum Source {
+    Inbox(u64),
+    Broker(Tag, Bytes),
+    Own,
+    /// A timer row that fired: cleared, unless the engine sets it again.
+    Timer(Option<StepIx>),
+}
+
+/// What a turn has come to for one run.
+#[derive(Default)]
+pub(crate) struct Work {
+    pub(crate) is_new: bool,
+    pub(crate) events: Vec<Event>,
+    pub(crate) changed: Vec<StepIx>,
+    pub(crate) run_changed: bool,
+    pub(crate) timers: BTreeMap<Option<StepIx>, Option<Timestamp>>,
+    pub(crate) burns: Vec<(StepIx, DispatchNo)>,
+    pub(crate) stops: Vec<(StepIx, DispatchNo)>,
+    /// Conditions to evaluate.
+    pub(crate) evaluate: Vec<StepIx>,
+    pub(crate) conclude: bool,
+}
+
+/// What a turn has come to.
+pub(crate) struct Turn {
+    pub(crate) now: Timestamp,
+    pub(crate) works: BTreeMap<RunId, Work>,
+    pub(crate) inbox_done: BTreeMap<PartitionId, Vec<u64>>,
+    pub(crate) acks: Vec<(PartitionId, Tag)>,
+    pub(crate) letters: BTreeMap<PartitionId, Vec<DeadLetter>>,
+    pub(crate) publish: Vec<(PartitionId, aidt_domain::OutSeq, Pool, Outgoing)>,
+    /// Condemned runs that this turn ends.
+    pub(crate) ended: Vec<RunId>,
+}
+
+impl Owner {
+    /// One turn over all held partitions. False when there was nothing to do. Takes the deliveries that it
+    /// is done with out of `deliveries`; on an error they are all still there.
+    pub(crate) async fn turn(&mut self, deliveries: &mut Vec<(PartitionId, Delivery)>) -> Result<bool, TurnFailed> {
+        let now = self.now();
+        let mut turn = Turn {
+            now,
+            works: BTreeMap::new(),
+            inbox_done: BTreeMap::new(),
+            acks: Vec::new(),
+            letters: BTreeMap::new(),
+            publish: Vec::new(),
+            ended: Vec::new(),
+        };
+        let mut commands = self.decode(deliveries, &mut turn);
+        commands.extend(self.gather(&mut turn).await?);
+        self.isolate_one(&mut turn, &mut commands);
+        self.load_for(&commands).await.map_err(TurnFailed::at("loading runs"))?;
+        for (partition, command, source) in commands {
+            self.take_command(&mut turn, partition, command, source)?;
+        }
+        self.settle(&mut turn).await?;
+        self.admit(&mut turn).await?;
+        let worked = !turn.works.is_empty() || !turn.inbox_done.is_empty() || !turn.acks.is_empty();
+        if worked {
+            let done = self.finish_turn(turn).await?;
+            deliveries.retain(|(partition, d)| !done.contains(&(*partition, d.tag)));
+        }
+        Ok(worked)
+    }
+
+    /// After a turn that cannot be stored: one run at a time, so that whichever fails alone shows. What is
+    /// of others waits; deliveries are acked once all their runs went through.
+    fn isolate_one(&mut self, turn: &mut Turn, commands: &mut Vec<(PartitionId, Command, Source)>) {
+        let Some(done) = &mut self.isolate else { return };
+        let Some(run) = commands.iter().map(|(_, c, _)| c.run).find(|r| !done.contains(r)) else {
+            self.isolate = None;
+            return;
+        };
+        done.insert(run);
+        turn.acks.clear();
+        let (mine, others) = std::mem::take(commands).into_iter().partition(|(_, c, _)| c.run == run);
+        *commands = mine;
+        for (partition, command, source) in others {
+            let Some(held) = self.held.get_mut(&partition) else { continue };
+            match source {
+                Source::Own => held.own.push_back(command),
+                Source::Timer(step) => held.timers.set((command.run, step), turn.now),
+                Source::Inbox(_) => held.look_into_inbox = true,
+                Source::Broker(..) => {}
+            }
+        }
+    }
+
+    /// Commands of the broker. What cannot be read becomes a dead letter; what is newer than this process
+    /// stays where it is.
+    fn decode(
+        &mut self,
+        deliveries: &[(PartitionId, Delivery)],
+        turn: &mut Turn,
+    ) -> Vec<(PartitionId, Command, Source)> {
+        let mut commands = Vec::with_capacity(deliveries.len());
+        for (partition, delivery) in deliveries {
+            if !self.held.contains_key(partition) {
+                continue;
+            }
+            let entries = match aidt_proto::decode_entries(delivery.body.clone()) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    self.unreadable(turn, *partition, delivery, &error);
+                    continue;
+                }
+            };
+            for entry in entries {
+                match aidt_proto::decode_command(&entry) {
+                    Ok(command) => commands.push((*partition, command, Source::Broker(delivery.tag, entry))),
+                    Err(error) => self.unreadable(turn, *partition, delivery, &error),
+                }
+            }
+            turn.acks.push((*partition, delivery.tag));
+        }
+        commands
+    }
+
+    fn unreadable(
+        &mut self,
+        turn: &mut Turn,
+        partition: PartitionId,
+        delivery: &Delivery,
+        error: &aidt_proto::DecodeError,
+    ) {
+        if error.is_newer_format() {
+            tracing::warn!(%partition, %error, "left to a newer process");
+            return;
+        }
+        let letter = dead_letter("commands", None, error.to_string(), delivery.body.clone(), turn.now);
+        turn.letters.entry(partition).or_default().push(letter);
+        turn.acks.push((partition, delivery.tag));
+    }
+
+    /// What nobody sends: inbox rows, due timers, and what the owner owes itself.
+    async fn gather(&mut self, turn: &mut Turn) -> Result<Vec<(PartitionId, Command, Source)>, TurnFailed> {
+        let limit = self.config.batch;
+        let mut commands = Vec::new();
+        let partitions: Vec<PartitionId> = self.held.keys().copied().collect();
+        for partition in partitions {
+            let Some(held) = self.held.get_mut(&partition) else { continue };
+            for command in held.own.drain(..) {
+                commands.push((partition, command, Source::Own));
+            }
+            let due = held.timers.take_due(turn.now, limit);
+            for (run, step) in due {
+                let command = own_command(run, CommandBody::TimerDue { step });
+                commands.push((partition, command, Source::Timer(step)));
+            }
+            if std::mem::take(&mut held.look_into_inbox) {
+                let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+                let rows = self.ports.store.inbox.inbox(partition, 0, limit).await;
+                let rows = rows.map_err(TurnFailed::at("reading the inbox"))?;
+                if rows.len() as u32 == limit
+                    && let Some(held) = self.held.get_mut(&partition)
+                {
+                    held.look_into_inbox = true;
+                }
+                self.decode_inbox(turn, partition, rows, &mut commands);
+            }
+        }
+        Ok(commands)
+    }
+
+    fn decode_inbox(
+        &mut self,
+        turn: &mut Turn,
+        partition: PartitionId,
+        rows: Vec<InboxRow>,
+        commands: &mut Vec<(PartitionId, Command, Source)>,
+    ) {
+        for row in rows {
+            match aidt_proto::decode_command(&row.command) {
+                Ok(command) => commands.push((partition, command, Source::Inbox(row.seq))),
+                Err(error) if error.is_newer_format() => {
+                    tracing::warn!(%partition, %error, "left in the inbox for a newer process");
+                }
+                Err(error) => {
+                    let letter = dead_letter("inbox", Some(row.run), error.to_string(), row.command, turn.now);
+                    turn.letters.entry(partition).or_default().push(letter);
+                    turn.inbox_done.entry(partition).or_default().push(row.seq);
+                }
+            }
+        }
+    }
+
+    async fn load_for(&mut self, commands: &[(PartitionId, Command, Source)]) -> Result<(), StoreError> {
+        let mut runs: Vec<RunId> = commands.iter().map(|(_, c, _)| c.run).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        let snapshots = commands.iter().filter_map(|(_, c, _)| match &c.body {
+            CommandBody::Start(start) => Some(start.snapshot),
+            _ => None,
+        });
+        let snapshots: Vec<_> = snapshots.collect();
+        self.load_plans(&snapshots).await?;
+        self.load(&runs).await
+    }
+
+    /// Brings runs into memory, in one query, with their plans.
+    pub(crate) async fn load(&mut self, runs: &[RunId]) -> Result<(), StoreError> {
+        let mut missing: Vec<RunId> = runs.iter().copied().filter(|r| !self.cache.contains(*r)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let stored = self.ports.store.run_log.load(&missing).await?;
+        let digests: Vec<_> = stored.iter().map(|s| s.row.snapshot).collect();
+        self.load_plans(&digests).await?;
+        for s in stored {
+            let id = s.row.id;
+            let Some(plan) = self.plans.get(s.row.snapshot) else { continue };
+            match Run::load(Arc::clone(&plan.graph), s.row, s.steps) {
+                Ok(run) => self.cache.insert(run, plan),
+                Err(error) => {
+                    self.condemned.insert(id, Failure::fatal(ErrorCode::Internal, error.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_plans(&mut self, digests: &[aidt_domain::Digest]) -> Result<(), StoreError> {
+        let mut missing = Vec::new();
+        for &digest in digests {
+            if self.plans.get(digest).is_none() && !missing.contains(&digest) {
+                missing.push(digest);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let documents = self.ports.store.catalog.documents(&missing).await?;
+        for (digest, document) in missing.into_iter().zip(documents) {
+            match Plan::compile(digest, &document) {
+                Ok(plan) => self.plans.insert(digest, Arc::new(plan)),
+                Err(failure) => tracing::error!(%digest, %failure, "a stored snapshot cannot be used"),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_command(
+        &mut self,
+        turn: &mut Turn,
+        partition: PartitionId,
+        command: Command,
+        source: Source,
+    ) -> Result<(), TurnFailed> {
+        if !self.held.contains_key(&partition) {
+            return Ok(());
+        }
+        let is_new = match &command.body {
+            CommandBody::Start(start) if !self.cache.contains(command.run) => self.create(&command, start, partition),
+            _ => false,
+        };
+        let known = self.cache.contains(command.run) && !self.condemned.contains_key(&command.run);
+        if known {
+            let work = turn.works.entry(command.run).or_default();
+            work.is_new |= is_new;
+            self.apply(turn, partition, &command)?;
+            if let (Source::Timer(step), Some(work)) = (&source, turn.works.get_mut(&command.run)) {
+                work.timers.entry(*step).or_insert(None);
+            }
+        } else {
+            self.undeliverable(turn, partition, &command, &source)?;
+        }
+        match source {
+            Source::Inbox(seq) => turn.inbox_done.entry(partition).or_default().push(seq),
+            Source::Broker(..) | Source::Own | Source::Timer(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A start makes its run; false when its plan cannot be used (the run is condemned then).
+    fn create(&mut self, command: &Command, start: &Start, partition: PartitionId) -> bool {
+        let Some(plan) = self.plans.get(start.snapshot) else { return false };
+        let snapshot = plan.graph.snapshot();
+        let mut labels = snapshot.labels.clone();
+        labels.extend(start.labels.clone());
+        let row = RunRow {
+            project: command.project.clone(),
+            id: command.run,
+            partition,
+            snapshot: start.snapshot,
+            plan: snapshot.name.clone(),
+            state: RunState::Created,
+            last_seq: aidt_domain::Seq(0),
+            inputs: None,
+            outputs: None,
+            error: None,
+            head: None,
+            priority: snapshot.priority,
+            labels,
+            submitted_by: command.actor.0.clone(),
+            traceparent: command.traceparent.clone(),
+            budget: aidt_domain::Budget::default(),
+            created_at: start.accepted_at,
+            updated_at: start.accepted_at,
+            ended_at: None,
+        };
+        self.cache.insert(Run::new(Arc::clone(&plan.graph), row), plan);
+        if let Some(cached) = self.cache.get(command.run) {
+            let value = serde_json::Value::Object(start.inputs.clone());
+            cached.inputs = Some(crate::cache::Kept {
+                len: 0,
+                value: Arc::new(value),
+                labels: Arc::new(start.input_labels.clone()),
+            });
+        }
+        true
+    }
+
+    /// For a run that is not there or cannot be worked on.
+    fn undeliverable(
+        &mut self,
+        turn: &mut Turn,
+        partition: PartitionId,
+        command: &Command,
+        source: &Source,
+    ) -> Result<(), TurnFailed> {
+        let condemned = self.condemned.get(&command.run).cloned();
+        let curable = self.cache.contains(command.run) && !self.beyond_help.contains(&command.run);
+        if let (Some(failure), true) = (&condemned, curable) {
+            let end = own_command(command.run, CommandBody::Poisoned(failure.clone()));
+            self.apply(turn, partition, &end)?;
+            turn.ended.push(command.run);
+        }
+        let reason = condemned.map_or_else(|| "there is no such run".to_owned(), |f| f.to_string());
+        let (inlet, bytes) = match source {
+            Source::Inbox(_) => ("inbox", aidt_proto::encode_command(command).unwrap_or_default()),
+            Source::Broker(_, bytes) => ("commands", bytes.clone()),
+            Source::Own | Source::Timer(_) => return Ok(()),
+        };
+        tracing::warn!(run = %command.run, command = command.body.name(), reason, "buried a command");
+        let letter = dead_letter(inlet, Some(command.run), reason, bytes, turn.now);
+        turn.letters.entry(partition).or_default().push(letter);
+        Ok(())
+    }
+
+    /// Lets the engine decide, and takes note of what follows. A panic condemns the run and undoes the turn.
+    pub(crate) fn apply(&mut self, turn: &mut Turn, partition: PartitionId, command: &Command) -> Result<(), TurnFailed> {
+        let now = turn.now;
+        let Some(cached) = self.cache.get(command.run) else { return Ok(()) };
+        let mut fx = Effects::default();
+        let applied = catch_unwind(AssertUnwindSafe(|| cached.run.apply(command, now, &mut fx)));
+        if let Err(panic) = applied {
+            let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let message = format!("applying {}: {}", command.body.name(), what.unwrap_or("a panic"));
+            let failure = Failure::fatal(ErrorCode::Internal, message.clone());
+            if self.condemned.insert(command.run, failure).is_some() {
+                self.beyond_help.insert(command.run);
+            }
+            let source = StoreError::new("apply", Kind::Invalid, message);
+            return Err(TurnFailed { what: "applying a command", source });
+        }
+        match &command.body {
+            CommandBody::Finished(finished) => keep_output(cached, finished),
+            CommandBody::Started { step, process, .. } => {
+                if let Some(out) = self.held.get_mut(&partition).and_then(|h| h.out.get_mut(&(command.run, *step))) {
+                    out.process = Some(*process);
+                }
+            }
+            _ => {}
+        }
+        self.note(turn, partition, command.run, fx);
+        Ok(())
+    }
+
+    fn note(&mut self, turn: &mut Turn, partition: PartitionId, run: RunId, fx: Effects) {
+        let now = turn.now;
+        let work = turn.works.entry(run).or_default();
+        work.events.extend(fx.events);
+        work.run_changed |= fx.run_changed;
+        work.timers.extend(fx.timers);
+        work.burns.extend(fx.burns);
+        work.stops.extend(fx.stops);
+        work.evaluate.extend(fx.evaluate);
+        work.conclude |= fx.conclude;
+        self.note_windows(partition, run, &fx.changed, now);
+        let work = turn.works.entry(run).or_default();
+        work.changed.extend(fx.changed);
+        for (at, ix) in fx.backstops {
+            if let Some(out) = self.held.get_mut(&partition).and_then(|h| h.out.get_mut(&(run, ix))) {
+                out.look_at = at;
+            }
+        }
+        for ix in fx.dispatched {
+            self.hand_out(turn, partition, run, ix);
+        }
+        for ix in fx.ready {
+            self.enqueue(run, ix);
+        }
+    }
+
+    /// Who is in the window: what is handed out and not ended.
+    fn note_windows(&mut self, partition: PartitionId, run: RunId, changed: &[StepIx], now: Timestamp) {
+        let (Some(cached), Some(held)) = (self.cache.peek(run), self.held.get_mut(&partition)) else { return };
+        for &ix in changed {
+            let row = cached.run.step(ix);
+            let key = (run, ix);
+            if !row.state.is_out() {
+                if let Some(out) = held.out.remove(&key)
+                    && let Some(n) = self.in_window.get_mut(&out.pool)
+                {
+                    *n = n.saturating_sub(1);
+                }
+            } else if let (StepState::Dispatched, Some(pool)) = (row.state, &row.pool) {
+                let out = Out { pool: pool.clone(), process: None, republished: 0, look_at: now.plus(UNCLAIMED) };
+                if held.out.insert(key, out).is_none() {
+                    *self.in_window.entry(pool.clone()).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    fn hand_out(&mut self, turn: &mut Turn, partition: PartitionId, run: RunId, ix: StepIx) {
+        let (Some(cached), Some(held)) = (self.cache.get(run), self.held.get_mut(&partition)) else { return };
+        held.out_seq = held.out_seq.next();
+        cached.run.set_out_seq(ix, held.out_seq);
+        let seq = cached.run.step(ix).dispatch_event;
+        let Some(event) = turn.works.get(&run).and_then(|w| w.events.iter().rev().find(|e| e.seq == seq)) else {
+            return;
+        };
+        if let Some(message) = crate::publish::step_message(&cached.run, ix, event, false) {
+            let outgoing = crate::publish::outgoing(&message);
+            turn.publish.push((partition, held.out_seq, message.pool, outgoing));
+        }
+    }
+
+    /// Puts a ready step into the backlog of its pool.
+    pub(crate) fn enqueue(&mut self, run: RunId, ix: StepIx) {
+        let Some(cached) = self.cache.peek(run) else { return };
+        let row = cached.run.step(ix);
+        if let (StepState::Ready, Some(pool)) = (row.state, &row.pool) {
+            self.backlog.push(crate::backlog::Waiting {
+                pool: pool.clone(),
+                project: cached.run.row.project.clone(),
+                priority: row.priority,
+                since: row.ready_at.unwrap_or_default(),
+                run,
+                step: ix,
+            });
+        }
+    }
+
+    /// Answers what the engine asked for, until nothing is open: conditions and the runs' outputs.
+    pub(crate) async fn settle(&mut self, turn: &mut Turn) -> Result<(), TurnFailed> {
+        loop {
+            let mut asked = Vec::new();
+            for (&run, work) in &mut turn.works {
+                asked.extend(work.evaluate.drain(..).map(|ix| (run, Some(ix))));
+                if std::mem::take(&mut work.conclude) {
+                    asked.push((run, None));
+                }
+            }
+            if asked.is_empty() {
+                return Ok(());
+            }
+            self.fetch(&asked, true).await?;
+            for (run, ix) in asked {
+                let Some(cached) = self.cache.peek(run) else { continue };
+                let body = match ix {
+                    Some(ix) => {
+                        CommandBody::Conditioned { step: ix, wanted: crate::gate::condition(cached, ix) }
+                    }
+                    None => {
+                        let (outputs, labels) = crate::gate::outputs(cached);
+                        CommandBody::Concluded(outputs, labels)
+                    }
+                };
+                let (command, partition) = (own_command(run, body), cached.run.row.partition);
+                self.apply(turn, partition, &command)?;
+            }
+        }
+    }
+
+    /// Lets ready steps into the windows: rendered, judged, handed out.
+    async fn admit(&mut self, turn: &mut Turn) -> Result<(), TurnFailed> {
+        let started = Instant::now();
+        while started.elapsed() < self.config.turn_budget {
+            let admitted = self.next_admitted();
+            if admitted.is_empty() {
+                break;
+            }
+            let runs: Vec<RunId> = admitted.iter().map(|(r, _)| *r).collect();
+            self.load(&runs).await.map_err(TurnFailed::at("loading runs"))?;
+            let still: Vec<_> = admitted.into_iter().filter(|(run, ix)| self.is_ready(*run, *ix)).collect();
+            let asked: Vec<_> = still.iter().map(|(run, ix)| (*run, Some(*ix))).collect();
+            self.fetch(&asked, false).await?;
+            for (run, ix) in still {
+                let Some(cached) = self.cache.peek(run) else { continue };
+                let judged = self.gate.judge(cached, ix);
+                let body = CommandBody::Judged { step: ix, judged };
+                let (command, partition) = (own_command(run, body), cached.run.row.partition);
+                self.apply(turn, partition, &command)?;
+            }
+            self.settle(turn).await?;
+        }
+        self.refill_if_low().await
+    }
+
+    fn is_ready(&self, run: RunId, ix: StepIx) -> bool {
+        let Some(cached) = self.cache.peek(run) else { return false };
+        cached.run.row.state == RunState::Running && cached.run.state(ix) == StepState::Ready
+    }
+
+    fn next_admitted(&mut self) -> Vec<(RunId, StepIx)> {
+        let mut admitted = Vec::new();
+        for pool in self.backlog.pools() {
+            for _ in 0..self.room(&pool).min(self.config.batch) {
+                let Some(next) = self.backlog.pop(&pool) else { break };
+                admitted.push(next);
+            }
+        }
+        admitted
+    }
+
+    async fn refill_if_low(&mut self) -> Result<(), TurnFailed> {
+        if self.backlog.len() > crate::takeover::PIECE as usize {
+            return Ok(());
+        }
+        let low: Vec<PartitionId> =
+            self.held.values().filter(|h| h.more_ready.is_some()).map(|h| h.id).collect();
+        for partition in low {
+            self.refill_backlog(partition, false).await.map_err(TurnFailed::at("reading the backlog"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What expressions may read next, before it is stored.
+fn keep_output(cached: &mut crate::cache::Cached, finished: &aidt_domain::Finished) {
+    let ix = finished.step;
+    let is_read = cached.plan.is_read.get(ix.0 as usize).copied().unwrap_or(false);
+    if let (Outcome::Done { output, labels, .. }, true) = (&finished.outcome, is_read)
+        && cached.run.state(ix) == StepState::Done
+        && let Ok(value) = serde_json::from_slice(output)
+    {
+        let kept = crate::cache::Kept {
+            value: Arc::new(value),
+            labels: Arc::new(labels.clone()),
+            len: output.len(),
+        };
+        cached.outputs.insert(ix, kept);
+    }
+}
+
+pub(crate) fn dead_letter(inlet: &str, run: Option<RunId>, reason: String, bytes: Bytes, at: Timestamp) -> DeadLetter {
+    DeadLetter { id: 0, inlet: inlet.to_owned(), run, reason, bytes, at }
+}
