@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+pub mod conformance;
 mod error;
 pub mod memory;
 mod port;

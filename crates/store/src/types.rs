@@ -130,7 +130,8 @@ pub struct NewRun {
 pub struct Turn {
     /// Runs that begin.
     pub new_runs: Vec<NewRun>,
-    /// Runs that changed.
+    /// Runs that changed. What a run begins with (project, snapshot, plan, inputs, priority, labels,
+    /// submitter, trace context, time of acceptance) never does, and is not written again.
     pub runs: Vec<RunRow>,
     /// Steps that changed (insert or replace).
     pub steps: Vec<(RunId, StepRow)>,

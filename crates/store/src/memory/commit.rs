@@ -52,7 +52,12 @@ fn check(state: &State, turn: &Turn, counts: &BTreeMap<RunId, u64>) -> Result<()
         }
     }
     for row in &turn.runs {
-        let stored = state.runs.get(&row.id).map(|run| run.row.last_seq);
+        let old = state.runs.get(&row.id).map(|run| &run.row);
+        if old.is_some_and(|old| !same_beginning(old, row)) {
+            let message = format!("{} changes in what it began with", row.id);
+            return Err(StoreError::new("commit", Kind::Invalid, message));
+        }
+        let stored = old.map(|old| old.last_seq);
         if stored != Some(before(row)) {
             let message = format!(
                 "{} stands at event {stored:?}, not at {}",
@@ -78,6 +83,24 @@ fn check(state: &State, turn: &Turn, counts: &BTreeMap<RunId, u64>) -> Result<()
         }
     }
     Ok(())
+}
+
+/// What a run begins with never changes, so that an adapter need not write it again.
+fn same_beginning(old: &RunRow, new: &RunRow) -> bool {
+    let of = |row: &RunRow| {
+        (
+            row.project.clone(),
+            row.snapshot,
+            row.plan.clone(),
+            row.inputs.clone(),
+            row.priority,
+            row.created_at,
+        )
+    };
+    of(old) == of(new)
+        && old.labels == new.labels
+        && old.submitted_by == new.submitted_by
+        && old.traceparent == new.traceparent
 }
 
 fn write_partition(state: &mut State, batch: &Batch) {
@@ -132,10 +155,8 @@ fn write_turn(state: &mut State, partition: PartitionId, turn: Turn, burns: &mut
         }
     }
     for (run, step, dispatch) in turn.burns {
-        let won = !state
-            .claims
-            .get(&(run, step, dispatch))
-            .is_some_and(|holder| holder.process.is_some());
+        let holder = state.claims.get(&(run, step, dispatch));
+        let won = holder.is_none_or(|holder| holder.process.is_none());
         state.claims.entry((run, step, dispatch)).or_insert(Holder {
             process: None,
             stop: false,
