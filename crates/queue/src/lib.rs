@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod conformance;
 pub mod memory;
 mod port;
 
