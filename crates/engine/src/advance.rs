@@ -27,7 +27,9 @@ impl Run {
         match self.row.state {
             RunState::Running => {
                 for _ in 0..Self::CHUNK {
-                    let Some(ix) = self.frontier.pop_front() else { break };
+                    let Some(ix) = self.frontier.pop_front() else {
+                        break;
+                    };
                     fx.visited += 1;
                     self.consider(ix, now, fx);
                 }
@@ -70,7 +72,13 @@ impl Run {
         }
     }
 
-    pub(crate) fn make_ready(&mut self, ix: StepIx, input: StepInput, now: Timestamp, fx: &mut Effects) {
+    pub(crate) fn make_ready(
+        &mut self,
+        ix: StepIx,
+        input: StepInput,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) {
         self.clear_timer(ix, fx);
         self.shift(ix, input, fx);
         let row = self.row_mut(ix);

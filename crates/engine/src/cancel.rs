@@ -16,7 +16,10 @@ impl Run {
         }
         self.frontier.clear();
         self.swept = 0;
-        let body = EventBody::RunCancelling { by: by.to_owned(), reason: reason.to_owned() };
+        let body = EventBody::RunCancelling {
+            by: by.to_owned(),
+            reason: reason.to_owned(),
+        };
         self.tell(now, body, None, fx);
     }
 
@@ -53,7 +56,10 @@ impl Run {
     }
 
     pub(crate) fn cancel_grace_over(&mut self, ix: StepIx, now: Timestamp, fx: &mut Effects) {
-        let silent = Failure::transient(ErrorCode::Cancelled, "the call did not report within the cancel's grace");
+        let silent = Failure::transient(
+            ErrorCode::Cancelled,
+            "the call did not report within the cancel's grace",
+        );
         if self.step(ix).effect == Effect::Once {
             self.unclear(ix, silent, now, fx);
         } else {
@@ -61,7 +67,13 @@ impl Run {
         }
     }
 
-    pub(crate) fn cancel_step(&mut self, ix: StepIx, error: Option<Failure>, now: Timestamp, fx: &mut Effects) {
+    pub(crate) fn cancel_step(
+        &mut self,
+        ix: StepIx,
+        error: Option<Failure>,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) {
         self.clear_timer(ix, fx);
         self.shift(ix, StepInput::Cancelled, fx);
         let row = self.row_mut(ix);
@@ -80,7 +92,10 @@ impl Run {
         let unknown: Vec<_> = if self.unknown == 0 {
             Vec::new()
         } else {
-            let open = self.steps.iter().filter(|s| s.row.state == StepState::Unknown);
+            let open = self
+                .steps
+                .iter()
+                .filter(|s| s.row.state == StepState::Unknown);
             open.map(|s| s.row.path.clone()).collect()
         };
         let by = "the run was cancelled".to_owned();

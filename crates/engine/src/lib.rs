@@ -26,7 +26,7 @@ mod step_states;
 
 pub use backoff::delay;
 pub use effects::Effects;
-pub use explain::{Pools, PoolView, Reason, explain};
+pub use explain::{PoolView, Pools, Reason, explain};
 pub use graph::Graph;
 pub use run::{Broken, Run, Step};
 pub use run_states::{RUN_TABLE, RunInput};

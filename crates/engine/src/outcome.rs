@@ -5,8 +5,8 @@ use crate::effects::Effects;
 use crate::run::Run;
 use crate::step_states::StepInput;
 use aidt_domain::{
-    Decision, Effect, EffectHint, ErrorCode, EventBody, Failure, Finished, Outcome, Payload, RunState,
-    StepIx, Timestamp, Verdict, WorkspaceChange,
+    Decision, Effect, EffectHint, ErrorCode, EventBody, Failure, Finished, Outcome, Payload,
+    RunState, StepIx, Timestamp, Verdict, WorkspaceChange,
 };
 
 impl Run {
@@ -18,13 +18,19 @@ impl Run {
         let cancelling = self.row.state == RunState::Cancelling;
         let log = String::from_utf8_lossy(&finished.log).into_owned();
         match &finished.outcome {
-            Outcome::Done { workspace, .. } if !cancelling && self.is_based_elsewhere(ix, workspace.as_ref()) => {
+            Outcome::Done { workspace, .. }
+                if !cancelling && self.is_based_elsewhere(ix, workspace.as_ref()) =>
+            {
                 self.requeue(ix, "base_moved", now, fx);
             }
             Outcome::Done { .. } => self.succeed(finished, now, fx),
             Outcome::Failed(failure) => self.settle_failure(ix, failure.clone(), &log, now, fx),
-            Outcome::Cancelled(failure) if self.is_unclear(ix, failure) => self.unclear(ix, failure.clone(), now, fx),
-            Outcome::Cancelled(failure) if cancelling => self.cancel_step(ix, Some(failure.clone()), now, fx),
+            Outcome::Cancelled(failure) if self.is_unclear(ix, failure) => {
+                self.unclear(ix, failure.clone(), now, fx)
+            }
+            Outcome::Cancelled(failure) if cancelling => {
+                self.cancel_step(ix, Some(failure.clone()), now, fx)
+            }
             Outcome::Released if cancelling => self.cancel_step(ix, None, now, fx),
             // Cancelled though nobody cancelled the run: its process gave up what it could not hold.
             Outcome::Cancelled(_) | Outcome::Released => self.requeue(ix, "released", now, fx),
@@ -37,14 +43,23 @@ impl Run {
 
     /// A change that was made on something else than the head would undo what came between.
     fn is_based_elsewhere(&self, ix: StepIx, change: Option<&WorkspaceChange>) -> bool {
-        let (Some(change), Some(head)) = (change, &self.row.head) else { return false };
+        let (Some(change), Some(head)) = (change, &self.row.head) else {
+            return false;
+        };
         let writes = change.commit != change.base;
         writes && change.base != *head && self.step(ix).effect != Effect::Once
     }
 
     pub(crate) fn succeed(&mut self, finished: &Finished, now: Timestamp, fx: &mut Effects) {
         let ix = finished.step;
-        let Outcome::Done { output, labels, workspace } = &finished.outcome else { return };
+        let Outcome::Done {
+            output,
+            labels,
+            workspace,
+        } = &finished.outcome
+        else {
+            return;
+        };
         self.clear_timer(ix, fx);
         self.shift(ix, StepInput::Succeeded, fx);
         let row = self.row_mut(ix);
@@ -52,7 +67,11 @@ impl Run {
         row.error = None;
         let (mut commit, mut paths) = (None, Vec::new());
         if let Some(change) = workspace
-            && self.row.head.as_ref().is_none_or(|head| *head == change.base)
+            && self
+                .row
+                .head
+                .as_ref()
+                .is_none_or(|head| *head == change.base)
         {
             self.row.head = Some(change.commit.clone());
             commit = Some(change.commit.clone());
@@ -65,7 +84,11 @@ impl Run {
             paths,
             log: String::from_utf8_lossy(&finished.log).into_owned(),
         };
-        let payload = Payload { name: "output", bytes: output.clone(), labels: labels.clone() };
+        let payload = Payload {
+            name: "output",
+            bytes: output.clone(),
+            labels: labels.clone(),
+        };
         self.tell_step(now, ix, body, Some(payload), fx);
         self.release(ix, fx);
     }
@@ -75,7 +98,14 @@ impl Run {
         self.step(ix).effect == Effect::Once && failure.effect == EffectHint::Maybe
     }
 
-    pub(crate) fn settle_failure(&mut self, ix: StepIx, failure: Failure, log: &str, now: Timestamp, fx: &mut Effects) {
+    pub(crate) fn settle_failure(
+        &mut self,
+        ix: StepIx,
+        failure: Failure,
+        log: &str,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) {
         if self.is_unclear(ix, &failure) {
             self.unclear(ix, failure, now, fx);
         } else if self.may_retry(ix, &failure) {
@@ -90,7 +120,8 @@ impl Run {
     fn may_retry(&self, ix: StepIx, failure: &Failure) -> bool {
         let retry = &self.spec(ix).retry;
         let named = |word: &String| {
-            word == failure.code.as_str() || failure.reason.as_ref().is_some_and(|reason| reason == word)
+            word == failure.code.as_str()
+                || failure.reason.as_ref().is_some_and(|reason| reason == word)
         };
         self.row.state == RunState::Running
             && failure.retryable
@@ -101,9 +132,24 @@ impl Run {
     fn back_off(&mut self, ix: StepIx, failure: Failure, now: Timestamp, fx: &mut Effects) {
         self.clear_timer(ix, fx);
         let row = self.step(ix);
-        let wait = backoff::delay(&self.spec(ix).retry, self.row.id, &row.path, row.generation, row.attempt);
+        let wait = backoff::delay(
+            &self.spec(ix).retry,
+            self.row.id,
+            &row.path,
+            row.generation,
+            row.attempt,
+        );
         let until = now.plus(wait);
-        self.tell_step(now, ix, EventBody::StepRetrying { error: failure.clone(), until }, None, fx);
+        self.tell_step(
+            now,
+            ix,
+            EventBody::StepRetrying {
+                error: failure.clone(),
+                until,
+            },
+            None,
+            fx,
+        );
         self.shift(ix, StepInput::FailedForNow, fx);
         let row = self.row_mut(ix);
         if failure.effect == EffectHint::None {
@@ -120,18 +166,30 @@ impl Run {
         self.shift(ix, StepInput::Deferred, fx);
         self.row_mut(ix).wake_at = Some(until);
         fx.set_timer(Some(ix), until);
-        let body = EventBody::StepRequeued { reason: "deferred".to_owned(), until: Some(until) };
+        let body = EventBody::StepRequeued {
+            reason: "deferred".to_owned(),
+            until: Some(until),
+        };
         self.tell_step(now, ix, body, None, fx);
     }
 
     pub(crate) fn requeue(&mut self, ix: StepIx, reason: &str, now: Timestamp, fx: &mut Effects) {
         self.clear_timer(ix, fx);
-        let body = EventBody::StepRequeued { reason: reason.to_owned(), until: None };
+        let body = EventBody::StepRequeued {
+            reason: reason.to_owned(),
+            until: None,
+        };
         self.tell_step(now, ix, body, None, fx);
         self.make_ready(ix, StepInput::Requeued, now, fx);
     }
 
-    pub(crate) fn unclear(&mut self, ix: StepIx, failure: Failure, now: Timestamp, fx: &mut Effects) {
+    pub(crate) fn unclear(
+        &mut self,
+        ix: StepIx,
+        failure: Failure,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) {
         self.clear_timer(ix, fx);
         self.shift(ix, StepInput::Unclear, fx);
         self.row_mut(ix).error = Some(failure.clone());
@@ -154,28 +212,59 @@ impl Run {
         row.ended_at = Some(now);
         row.error = Some(failure.clone());
         if !self.spec(ix).continue_on_error {
-            let code = if failure.code == ErrorCode::ToolFailed { ErrorCode::StepFailed } else { failure.code };
-            self.blame(ix, Failure { code, ..failure.clone() });
+            let code = if failure.code == ErrorCode::ToolFailed {
+                ErrorCode::StepFailed
+            } else {
+                failure.code
+            };
+            self.blame(
+                ix,
+                Failure {
+                    code,
+                    ..failure.clone()
+                },
+            );
         }
-        let body = EventBody::StepFailed { error: failure, log: log.to_owned() };
+        let body = EventBody::StepFailed {
+            error: failure,
+            log: log.to_owned(),
+        };
         self.tell_step(now, ix, body, None, fx);
         self.release(ix, fx);
     }
 
-    pub(crate) fn deny(&mut self, ix: StepIx, decision: &Decision, now: Timestamp, fx: &mut Effects) {
+    pub(crate) fn deny(
+        &mut self,
+        ix: StepIx,
+        decision: &Decision,
+        now: Timestamp,
+        fx: &mut Effects,
+    ) {
         self.clear_timer(ix, fx);
         self.shift(ix, StepInput::Refused, fx);
         let what = match decision.verdict {
             Verdict::Escalate => "needs an approval, and this step cannot wait for one",
             _ => "was denied",
         };
-        let message = format!("capability {} {what}: {}", decision.capability, decision.reasons.join("; "));
+        let message = format!(
+            "capability {} {what}: {}",
+            decision.capability,
+            decision.reasons.join("; ")
+        );
         let failure = Failure::fatal(ErrorCode::Denied, message);
         let row = self.row_mut(ix);
         row.ended_at = Some(now);
         row.error = Some(failure.clone());
         self.blame(ix, failure);
-        self.tell_step(now, ix, EventBody::StepDenied { decision: decision.clone() }, None, fx);
+        self.tell_step(
+            now,
+            ix,
+            EventBody::StepDenied {
+                decision: decision.clone(),
+            },
+            None,
+            fx,
+        );
         self.release(ix, fx);
     }
 

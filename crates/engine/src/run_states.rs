@@ -1,8 +1,8 @@
 //! The transition table of a run.
 
-use aidt_domain::RunState;
 use RunInput as I;
 use RunState as S;
+use aidt_domain::RunState;
 
 /// What can happen to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,8 +25,15 @@ pub enum RunInput {
 
 impl RunInput {
     /// Every input, in the table's order.
-    pub const ALL: &'static [Self] =
-        &[I::Started, I::Cancel, I::Quiet, I::Succeeded, I::Failed, I::Reopened, I::Poisoned];
+    pub const ALL: &'static [Self] = &[
+        I::Started,
+        I::Cancel,
+        I::Quiet,
+        I::Succeeded,
+        I::Failed,
+        I::Reopened,
+        I::Poisoned,
+    ];
 }
 
 /// Every transition that there is; any other pair is refused, and the refusal is an event.
@@ -48,5 +55,8 @@ pub const RUN_TABLE: &[(RunState, RunInput, RunState)] = &[
 /// Where an input leads, if anywhere.
 #[must_use]
 pub(crate) fn next(state: RunState, input: RunInput) -> Option<RunState> {
-    RUN_TABLE.iter().find(|(s, i, _)| *s == state && *i == input).map(|(_, _, to)| *to)
+    RUN_TABLE
+        .iter()
+        .find(|(s, i, _)| *s == state && *i == input)
+        .map(|(_, _, to)| *to)
 }

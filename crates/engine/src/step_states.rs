@@ -1,8 +1,8 @@
 //! The transition table of a step.
 
-use aidt_domain::StepState;
 use StepInput as I;
 use StepState as S;
+use aidt_domain::StepState;
 
 /// What can happen to a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,5 +104,8 @@ pub const STEP_TABLE: &[(StepState, StepInput, StepState)] = &[
 #[must_use]
 pub(crate) fn next(state: StepState, input: StepInput) -> Option<StepState> {
     // Built once per call site by the optimiser; the table is the definition.
-    STEP_TABLE.iter().find(|(s, i, _)| *s == state && *i == input).map(|(_, _, to)| *to)
+    STEP_TABLE
+        .iter()
+        .find(|(s, i, _)| *s == state && *i == input)
+        .map(|(_, _, to)| *to)
 }
