@@ -1,0 +1,186 @@
+//! Artifacts in an object store.
+
+use crate::port::{ArtifactError, ArtifactRef, Artifacts, Kind};
+use aidt_domain::{Digest, Project};
+use async_trait::async_trait;
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use std::sync::Arc;
+
+/// The largest artifact, unless configured otherwise: 64 MiB. Artifacts are read whole into memory.
+pub const DEFAULT_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// [`Artifacts`] over any object store that replaces an object atomically. An object's key is
+/// `<project>/sha256/<2 hex digits>/<64 hex digits>`.
+#[derive(Clone, Debug)]
+pub struct ObjectArtifacts {
+    store: Arc<dyn ObjectStore>,
+    limit: u64,
+}
+
+/// Opens the store that a URL names: `memory:`, or `file:DIRECTORY` (also `file:///DIRECTORY`), which is
+/// made if it is not there. The path stands as it is, without percent-encoding. `limit` is the largest
+/// artifact, in bytes.
+///
+/// Blocks on the file system for a moment: for start-up.
+pub fn open(url: &str, limit: u64) -> Result<ObjectArtifacts, ArtifactError> {
+    match url.split_once(':') {
+        Some(("memory", "")) => Ok(ObjectArtifacts::memory(limit)),
+        Some(("file", path)) if !path.is_empty() => {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            ObjectArtifacts::directory(std::path::Path::new(path), limit)
+        }
+        _ => {
+            let help = "artifacts are kept under file:DIRECTORY or memory:";
+            Err(failed(
+                "open",
+                url.to_owned(),
+                Kind::Invalid,
+                Some(help.into()),
+            ))
+        }
+    }
+}
+
+impl ObjectArtifacts {
+    /// Over an object store.
+    #[must_use]
+    pub fn new(store: Arc<dyn ObjectStore>, limit: u64) -> Self {
+        Self { store, limit }
+    }
+
+    /// In this process's memory.
+    #[must_use]
+    pub fn memory(limit: u64) -> Self {
+        Self::new(Arc::new(InMemory::new()), limit)
+    }
+
+    /// In a directory: each artifact is written beside its place, flushed to disk and renamed, so a
+    /// crash leaves all of it or nothing (and perhaps a `…#1` that nobody reads).
+    pub fn directory(path: &std::path::Path, limit: u64) -> Result<Self, ArtifactError> {
+        let invalid = |source: Box<dyn std::error::Error + Send + Sync>| {
+            failed(
+                "open",
+                path.display().to_string(),
+                Kind::Invalid,
+                Some(source),
+            )
+        };
+        std::fs::create_dir_all(path).map_err(|error| invalid(error.into()))?;
+        let store =
+            LocalFileSystem::new_with_prefix(path).map_err(|error| invalid(error.into()))?;
+        Ok(Self::new(Arc::new(store.with_fsync(true)), limit))
+    }
+
+    fn check_size(
+        &self,
+        len: u64,
+        operation: &'static str,
+        subject: impl FnOnce() -> String,
+    ) -> Result<(), ArtifactError> {
+        if len <= self.limit {
+            return Ok(());
+        }
+        let cause = format!("{len} bytes are over the limit of {}", self.limit);
+        Err(failed(
+            operation,
+            subject(),
+            Kind::Invalid,
+            Some(cause.into()),
+        ))
+    }
+}
+
+#[async_trait]
+impl Artifacts for ObjectArtifacts {
+    async fn put(&self, project: &Project, bytes: Bytes) -> Result<ArtifactRef, ArtifactError> {
+        let len = bytes.len() as u64;
+        // Before its digest: that of something huge would take a while.
+        self.check_size(len, "put", || project.to_string())?;
+        let digest = Digest::of(&bytes);
+        // Overwrites, with the same bytes: that also mends a copy that a failing disk has damaged.
+        self.store
+            .put(&key(project, &digest), PutPayload::from_bytes(bytes))
+            .await
+            .map_err(|error| from_store("put", project, &digest, Kind::Unknown, error))?;
+        Ok(ArtifactRef { digest, len })
+    }
+
+    async fn get(&self, project: &Project, digest: &Digest) -> Result<Bytes, ArtifactError> {
+        let failed_in_store = |error| from_store("get", project, digest, Kind::Unavailable, error);
+        let found = self
+            .store
+            .get(&key(project, digest))
+            .await
+            .map_err(failed_in_store)?;
+        self.check_size(found.meta.size, "get", || subject(project, digest))?;
+        let bytes = found.bytes().await.map_err(failed_in_store)?;
+        let actual = Digest::of(&bytes);
+        if actual != *digest {
+            let cause = format!("its {} bytes have the digest {actual}", bytes.len());
+            let kind = Kind::Corrupt;
+            return Err(failed(
+                "get",
+                subject(project, digest),
+                kind,
+                Some(cause.into()),
+            ));
+        }
+        Ok(bytes)
+    }
+}
+
+fn key(project: &Project, digest: &Digest) -> Path {
+    let name = digest.to_string();
+    let hex = name
+        .strip_prefix("sha256:")
+        .expect("a digest is written so");
+    Path::from_iter([project.as_str(), "sha256", &hex[..2], hex])
+}
+
+fn subject(project: &Project, digest: &Digest) -> String {
+    format!("{project}/{digest}")
+}
+
+fn failed(
+    operation: &'static str,
+    subject: String,
+    kind: Kind,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+) -> ArtifactError {
+    ArtifactError {
+        operation,
+        subject,
+        kind,
+        source,
+    }
+}
+
+/// `otherwise`: what an error means that does not say by itself.
+fn from_store(
+    operation: &'static str,
+    project: &Project,
+    digest: &Digest,
+    otherwise: Kind,
+    error: object_store::Error,
+) -> ArtifactError {
+    use object_store::Error as E;
+    let kind = match error {
+        E::NotFound { .. } => Kind::NotFound,
+        E::InvalidPath { .. } | E::NotSupported { .. } | E::NotImplemented { .. } => Kind::Invalid,
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => Kind::Unavailable,
+        _ => otherwise,
+    };
+    failed(
+        operation,
+        subject(project, digest),
+        kind,
+        Some(error.into()),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Both adapters, and what files promise beyond the port.
+
+use super::*;
+use std::fs;
+
+const LIMIT: u64 = crate::conformance::LIMIT;
+
+mod memory {
+    use super::*;
+
+    async fn fresh() -> Box<dyn Artifacts> {
+        Box::new(open("memory:", LIMIT).unwrap())
+    }
+
+    crate::artifact_conformance!(
+        #[tokio::test(start_paused = true)]
+        fresh()
+    );
+}
+
+mod file {
+    use super::*;
+
+    /// Keeps the directory as long as the store.
+    struct InDirectory(
+        ObjectArtifacts,
+        #[expect(dead_code, reason = "dropped last")] tempfile::TempDir,
+    );
+
+    #[async_trait]
+    impl Artifacts for InDirectory {
+        async fn put(&self, project: &Project, bytes: Bytes) -> Result<ArtifactRef, ArtifactError> {
+            self.0.put(project, bytes).await
+        }
+
+        async fn get(&self, project: &Project, digest: &Digest) -> Result<Bytes, ArtifactError> {
+            self.0.get(project, digest).await
+        }
+    }
+
+    async fn fresh() -> Box<dyn Artifacts> {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("file:{}", directory.path().join("made/by open").display());
+        Box::new(InDirectory(open(&url, LIMIT).unwrap(), directory))
+    }
+
+    crate::artifact_conformance!(
+        #[tokio::test]
+        fresh()
+    );
+}
+
+fn project() -> Project {
+    Project::default()
+}
+
+#[tokio::test]
+async fn files_outlive_the_store_and_lie_where_documented() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", directory.path().display());
+    let stored = open(&url, LIMIT)
+        .unwrap()
+        .put(&project(), "x".into())
+        .await
+        .unwrap();
+    let hex = stored.digest.to_string().replace("sha256:", "");
+    let path = directory
+        .path()
+        .join("default/sha256")
+        .join(&hex[..2])
+        .join(&hex);
+    assert_eq!(fs::read(path).unwrap(), b"x");
+    let bytes = open(&url, LIMIT)
+        .unwrap()
+        .get(&project(), &stored.digest)
+        .await
+        .unwrap();
+    assert_eq!(bytes, "x");
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_never_given_out_and_storing_mends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let artifacts = ObjectArtifacts::directory(directory.path(), LIMIT).unwrap();
+    let stored = artifacts.put(&project(), "payload".into()).await.unwrap();
+    let path = directory
+        .path()
+        .join(key(&project(), &stored.digest).as_ref());
+    for damage in [&b"payl"[..], b"", b"pAyload"] {
+        fs::write(&path, damage).unwrap();
+        let error = artifacts.get(&project(), &stored.digest).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Corrupt);
+    }
+    artifacts.put(&project(), "payload".into()).await.unwrap();
+    assert_eq!(
+        artifacts.get(&project(), &stored.digest).await.unwrap(),
+        "payload"
+    );
+    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
+    assert_eq!(names.len(), 1, "nothing but the artifact: {names:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_grew_over_the_limit_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let large = ObjectArtifacts::directory(directory.path(), 100).unwrap();
+    let stored = large.put(&project(), vec![1; 100].into()).await.unwrap();
+    let small = ObjectArtifacts::directory(directory.path(), 99).unwrap();
+    let error = small.get(&project(), &stored.digest).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Invalid);
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "100 bytes are over the limit of 99");
+}
+
+#[test]
+fn a_url_of_another_kind_is_refused_with_help() {
+    for url in ["", "file:", "file", "memory:x", "s3:bucket", "/tmp"] {
+        let error = open(url, LIMIT).unwrap_err();
+        assert_eq!(error.kind, Kind::Invalid, "{url}");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "artifacts are kept under file:DIRECTORY or memory:");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_an_error_that_names_it() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().join("below");
+    let error = ObjectArtifacts::directory(&path, LIMIT).unwrap_err();
+    assert!(
+        error.to_string().contains(path.to_str().unwrap()),
+        "{error}"
+    );
+}
