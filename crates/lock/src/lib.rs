@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod conformance;
 pub mod gcra;
 pub mod memory;
 mod port;
