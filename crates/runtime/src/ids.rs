@@ -81,6 +81,10 @@ impl Ids {
     /// # Panics
     /// When the operating system has no randomness to give: nothing safe can be done then.
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the randomness that others are handed"
+    )]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         match &self.source {
