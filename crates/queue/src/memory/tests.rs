@@ -5,6 +5,7 @@ use crate::port::{Delivery, Tag};
 use aidt_domain::Timestamp;
 use bytes::Bytes;
 use futures::FutureExt as _;
+use std::time::Duration;
 
 #[derive(Debug)]
 struct At(i64);
@@ -42,6 +43,11 @@ async fn publish_commands(queue: &MemoryQueue, bodies: &[(u16, &str)]) {
         .map(|(p, body)| (PartitionId(*p), out(body)))
         .collect();
     queue.publish_commands(commands).await.unwrap();
+}
+
+/// Nothing here takes time: what is not done when it is polled was forgotten.
+fn at_once<T>(future: impl Future<Output = Result<T, QueueError>>) -> T {
+    future.now_or_never().expect("woken").unwrap()
 }
 
 fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
@@ -115,11 +121,11 @@ async fn a_full_stream_swallows_no_wake_up() {
     assert!((&mut waits).now_or_never().is_none());
     assert!((&mut takes).now_or_never().is_none());
     publish(&queue, &["b"]).await;
-    assert_eq!(bodies(&takes.await.unwrap()), ["b"]);
+    assert_eq!(bodies(&at_once(takes)), ["b"]);
     assert!(waits.now_or_never().is_none());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_leaves_something_wakes_the_next() {
     let queue = queue();
     let mut streams = Vec::new();
@@ -129,7 +135,10 @@ async fn a_stream_that_leaves_something_wakes_the_next() {
     let waiting = futures::future::join_all(streams.iter_mut().map(|stream| stream.recv(9)));
     let publishing = async { publish(&queue, &["a", "b", "c"]).await };
     // Single-threaded and in this order: all wait before the one batch, hence the one wake-up, comes.
-    let (taken, ()) = tokio::join!(waiting, publishing);
+    let both = async { tokio::join!(waiting, publishing) };
+    let (taken, ()) = tokio::time::timeout(Duration::from_secs(1), both)
+        .await
+        .expect("all woken");
     assert!(taken.into_iter().all(|taken| taken.unwrap().len() == 1));
 }
 
@@ -143,7 +152,7 @@ async fn a_wake_up_that_a_cancelled_stream_had_goes_to_another() {
     assert!((&mut second).now_or_never().is_none());
     publish(&queue, &["a"]).await;
     drop(first);
-    assert_eq!(bodies(&second.await.unwrap()), ["a"]);
+    assert_eq!(bodies(&at_once(second)), ["a"]);
 }
 
 #[tokio::test]
@@ -159,7 +168,7 @@ async fn a_wipe_loses_all_changes_the_incarnation_and_frees_prefetch() {
     assert_ne!(queue.incarnation().await.unwrap(), before);
     assert_eq!(queue.queued_steps(&pool("p")), 0);
     publish(&queue, &["c"]).await;
-    assert_eq!(bodies(&waits.await.unwrap()), ["c"]);
+    assert_eq!(bodies(&at_once(waits)), ["c"]);
     stream.ack(&tags(&lost)).await.unwrap();
     drop(stream);
     let taken = queue
@@ -185,9 +194,9 @@ async fn closing_ends_streams_and_refuses_the_rest() {
     assert!((&mut b).now_or_never().is_none());
     assert!((&mut c).now_or_never().is_none());
     queue.close();
-    assert_eq!(a.await.unwrap_err().kind, Kind::Closed);
-    assert_eq!(b.await.unwrap_err().kind, Kind::Closed);
-    assert_eq!(c.await.unwrap_err().kind, Kind::Closed);
+    assert_eq!(a.now_or_never().unwrap().unwrap_err().kind, Kind::Closed);
+    assert_eq!(b.now_or_never().unwrap().unwrap_err().kind, Kind::Closed);
+    assert_eq!(c.now_or_never().unwrap().unwrap_err().kind, Kind::Closed);
     let kind = |result: Result<(), QueueError>| result.unwrap_err().kind;
     assert_eq!(
         kind(queue.publish_steps(vec![(pool("p"), out("x"))]).await),
@@ -239,7 +248,7 @@ async fn commands_of_a_dropped_stream_return_to_the_other_in_order() {
     let mut waits = owner.recv(9);
     assert!((&mut waits).now_or_never().is_none());
     drop(stale);
-    let (back, nudged) = waits.await.unwrap();
+    let (back, nudged) = at_once(waits);
     assert_eq!(command_bodies(&back), [(0, "a"), (0, "b")]);
     assert!(back.iter().all(|(_, delivery)| delivery.doubtful));
     assert!(nudged.is_empty());
@@ -289,11 +298,7 @@ fn every_step_arrives_once_across_threads() {
     };
     producer.join().unwrap();
     let mut got: Vec<usize> = (0..STEPS)
-        .map(|_| {
-            arrived
-                .recv_timeout(std::time::Duration::from_secs(30))
-                .unwrap()
-        })
+        .map(|_| arrived.recv_timeout(Duration::from_secs(30)).unwrap())
         .map(|body| std::str::from_utf8(&body).unwrap().parse().unwrap())
         .collect();
     queue.close();
