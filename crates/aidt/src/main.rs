@@ -1,2 +1,75 @@
-//! (being written)
-fn main() {}
+//! The binary: settings, adapters, and the services wired together. The only crate that names adapters,
+//! and the only one that asks the environment.
+//!
+//! In reading order: `settings` (where every value comes from), `home` (who embeds), `adapters` (a URL's
+//! scheme picks one), `stack` (the services of this process), `host` (what the commands need of it).
+
+#![forbid(unsafe_code)]
+
+mod adapters;
+mod bed;
+mod error;
+mod home;
+mod host;
+mod inner_loop;
+mod settings;
+mod stack;
+mod workers;
+
+use aidt_cli::{Cli, Exit, Interrupts, Terminal};
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let terminal = Terminal::of_process(&cli.global);
+    settings::init_log();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let exit = runtime.block_on(run(cli, &terminal));
+    if exit.at_once {
+        end_at_once(exit);
+    }
+    // A blocking read of standard input must not hold the process.
+    runtime.shutdown_background();
+    ExitCode::from(exit.code)
+}
+
+async fn run(cli: Cli, terminal: &Terminal) -> Exit {
+    let (tell, told) = tokio::sync::mpsc::channel(8);
+    let signals = async {
+        match aidt_runtime::Signals::install() {
+            Ok(mut signals) => loop {
+                signals.next().await;
+                if tell.send(()).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            },
+            Err(error) => {
+                tracing::warn!(%error, "signals cannot be caught");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let host = host::BinaryHost::new();
+    tokio::select! {
+        biased;
+        exit = aidt_cli::run(cli, &host, terminal, Interrupts::from_channel(told)) => exit,
+        () = signals => unreachable!("signals are waited for until the command ends"),
+    }
+}
+
+/// The second Ctrl-C: nothing is drained, everything is recovered from the store by whoever is next.
+#[expect(clippy::disallowed_methods, reason = "the one place where a process ends at once, by request")]
+fn end_at_once(exit: Exit) -> ! {
+    std::process::exit(i32::from(exit.code))
+}

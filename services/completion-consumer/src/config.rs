@@ -54,7 +54,7 @@ pub struct Ports {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The policy that judges.
-    pub policy: ActivePolicy,
+    pub policy: Arc<ActivePolicy>,
 }
 
 /// The owner ended though nobody asked it to.

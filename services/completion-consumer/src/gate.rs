@@ -17,23 +17,20 @@ use uuid::Uuid;
 
 /// The judge of this owner: one kept machine, replaced when the active policy changes.
 pub(crate) struct Gate {
-    policy: ActivePolicy,
+    policy: Arc<ActivePolicy>,
     judge: Judge,
     environment: String,
 }
 
 impl Gate {
-    pub(crate) fn new(policy: &ActivePolicy, environment: String) -> Self {
-        Self { policy: policy.clone(), judge: Judge::new(policy.current()), environment }
+    pub(crate) fn new(policy: &Arc<ActivePolicy>, environment: String) -> Self {
+        Self { policy: Arc::clone(policy), judge: Judge::new(policy.current()), environment }
     }
 
     /// Renders a ready step's arguments and judges them with the active policy.
     pub(crate) fn judge(&mut self, cached: &Cached, ix: StepIx) -> Result<Box<Judged>, Failure> {
         let (arguments, labels) = arguments(cached, ix)?;
-        let current = self.policy.current();
-        if current.revision() != self.judge.revision() {
-            self.judge = Judge::new(current);
-        }
+        self.judge.follow(&self.policy);
         let run = &cached.run;
         let (row, spec) = (run.step(ix), run.graph.spec(ix));
         let entry = spec.kind.tool().expect("only tool steps enter a backlog");
@@ -56,6 +53,7 @@ impl Gate {
             entry: digest,
             effect: entry.effect,
             min_sandbox: &entry.min_sandbox,
+            sandbox: None,
             permissions: run.graph.snapshot().permissions.as_deref(),
             arguments: &arguments,
             labels: &labels,

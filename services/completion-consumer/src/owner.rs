@@ -109,9 +109,21 @@ impl Owner {
             };
             self.take_turn(deliveries).await;
         }
+        self.drain().await;
         self.flush_published().await;
         self.give_back().await;
         Ok(())
+    }
+
+    /// Records what has been reported by now, and hands out nothing more.
+    async fn drain(&mut self) {
+        self.slots.clear();
+        for _ in 0..64 {
+            let Some(stream) = &mut self.stream else { return };
+            let received = tokio::time::timeout(Duration::from_millis(1), stream.recv(self.config.batch)).await;
+            let Ok(Ok((deliveries, _))) = received else { return };
+            self.take_turn(deliveries).await;
+        }
     }
 
     /// The time in the store, as this process estimates it; never goes back.
@@ -157,8 +169,10 @@ impl Owner {
         };
         match received {
             Ok((deliveries, nudged)) => {
-                for held in nudged.iter().filter_map(|p| self.held.get_mut(p)).collect::<Vec<_>>() {
-                    held.look_into_inbox = true;
+                for partition in nudged {
+                    if let Some(held) = self.held.get_mut(&partition) {
+                        held.look_into_inbox = true;
+                    }
                 }
                 Ok(deliveries)
             }

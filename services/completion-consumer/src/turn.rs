@@ -32,7 +32,7 @@ impl TurnFailed {
 /// Where a command came from, so that it can be marked as applied.
 pub(crate) enum Source {
     Inbox(u64),
-    Broker(Tag, Bytes),
+    Broker(Bytes),
     Own,
     /// A timer row that fired: cleared, unless the engine sets it again.
     Timer(Option<StepIx>),
@@ -140,7 +140,7 @@ impl Owner {
             };
             for entry in entries {
                 match aidt_proto::decode_command(&entry) {
-                    Ok(command) => commands.push((*partition, command, Source::Broker(delivery.tag, entry))),
+                    Ok(command) => commands.push((*partition, command, Source::Broker(entry))),
                     Err(error) => self.unreadable(turn, *partition, delivery, &error),
                 }
             }
@@ -363,7 +363,7 @@ impl Owner {
         let reason = condemned.map_or_else(|| "there is no such run".to_owned(), |f| f.to_string());
         let (inlet, bytes) = match source {
             Source::Inbox(_) => ("inbox", aidt_proto::encode_command(command).unwrap_or_default()),
-            Source::Broker(_, bytes) => ("commands", bytes.clone()),
+            Source::Broker(bytes) => ("commands", bytes.clone()),
             Source::Own | Source::Timer(_) => return Ok(()),
         };
         tracing::warn!(run = %command.run, command = command.body.name(), reason, "buried a command");

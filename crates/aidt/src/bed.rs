@@ -1,0 +1,70 @@
+//! What `aidt bench` measures: every service of this binary, over a home of its own.
+
+use crate::home::{Home, HomeLock};
+use crate::settings::Settings;
+use crate::stack::{Plan, Stack};
+use aidt_bench::{Bed, BedError, Bedded, Counters};
+use aidt_client::Endpoint;
+use async_trait::async_trait;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Beds in the home's folder, so on the disk that runs use.
+pub(crate) struct HomeBed;
+
+struct Running {
+    stack: Stack,
+    endpoint: Endpoint,
+    _lock: HomeLock,
+}
+
+#[async_trait]
+impl Bed for HomeBed {
+    fn folder(&self) -> Result<PathBuf, BedError> {
+        let settings = Settings::from_env()?;
+        let home = Home::at(&settings.home)?;
+        Ok(home.dir().to_owned())
+    }
+
+    async fn start(&self, home: &Path) -> Result<Box<dyn Bedded>, BedError> {
+        let mut settings = Settings::from_env()?;
+        settings.home = home.to_owned();
+        settings.database = None;
+        let home = Home::at(home)?;
+        let lock = home.try_lock()?.ok_or("the bench's own home is locked by another process")?;
+        let plan = Plan {
+            settings: &settings,
+            home: &home,
+            listen: None,
+            tools: None,
+            policy: None,
+            roots: Vec::new(),
+            drain: Duration::from_secs(5),
+        };
+        let mut stack = Stack::start(plan).await?;
+        stack.ready().await?;
+        Ok(Box::new(Running { stack, endpoint: Endpoint::Unix(home.socket()?), _lock: lock }))
+    }
+}
+
+#[async_trait]
+impl Bedded for Running {
+    fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
+    }
+
+    fn counters(&self) -> Counters {
+        let c = self.stack.sqlite.counters();
+        Counters {
+            statements: c.statements,
+            rows: c.rows,
+            transactions: c.transactions,
+            fsyncs: c.fsyncs,
+            spans: 0,
+        }
+    }
+
+    async fn stop(self: Box<Self>) {
+        self.stack.stop().await;
+    }
+}

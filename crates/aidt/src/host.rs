@@ -1,0 +1,202 @@
+//! What the commands need of this binary.
+
+use crate::bed::HomeBed;
+use crate::home::{Home, HomeLock};
+use crate::settings::Settings;
+use crate::stack::{self, Plan, Stack};
+use crate::workers::Workers;
+use aidt_bench::Bed;
+use aidt_cli::{Embed, Host, HostError, Serve};
+use aidt_client::Endpoint;
+use aidt_domain::{Clock, ErrorCode, RunId, ToolEntry};
+use aidt_runtime::{Ids, SystemClock};
+use async_trait::async_trait;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// How long an embedder that is starting or ending is waited for.
+const HANDOVER: Duration = Duration::from_secs(45);
+
+/// The host of this binary.
+pub(crate) struct BinaryHost {
+    embedded: Mutex<Option<Embedded>>,
+    notice: StdMutex<Option<String>>,
+    ids: Ids,
+    bed: HomeBed,
+}
+
+/// What this process embeds.
+struct Embedded {
+    stack: Stack,
+    workers: Workers,
+    endpoint: Endpoint,
+    _lock: HomeLock,
+}
+
+impl BinaryHost {
+    pub(crate) fn new() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Self {
+            embedded: Mutex::new(None),
+            notice: StdMutex::new(None),
+            ids: Ids::system(clock),
+            bed: HomeBed,
+        }
+    }
+
+    async fn embed(&self, settings: &Settings, home: &Home, lock: HomeLock, embed: &Embed) -> Result<Embedded, HostError> {
+        let plan = Plan {
+            settings,
+            home,
+            listen: None,
+            tools: embed.tools.as_deref(),
+            policy: None,
+            roots: roots(settings),
+            drain: Duration::from_secs(5),
+        };
+        let mut stack = Stack::start(plan).await?;
+        let socket = home.socket()?;
+        let workers = Workers::start(&embed.workers, &socket, &home.token_file())?;
+        stack.ready().await?;
+        self.note_resumed(stack.resumed);
+        Ok(Embedded { stack, workers, endpoint: Endpoint::Unix(socket), _lock: lock })
+    }
+
+    fn note_resumed(&self, runs: usize) {
+        if runs > 0 {
+            let (runs, s) = if runs == 1 { ("1".to_owned(), "") } else { (runs.to_string(), "s") };
+            let notice = format!("resumed {runs} run{s} that an earlier process left");
+            *self.notice.lock().unwrap_or_else(PoisonError::into_inner) = Some(notice);
+        }
+    }
+}
+
+/// Where local repositories may be cloned from: what the operator lists, and the checkout in which the
+/// command was invoked.
+fn roots(settings: &Settings) -> Vec<PathBuf> {
+    let mut roots = settings.roots.clone();
+    let checkout = settings.cwd.ancestors().find(|dir| dir.join(".git").exists());
+    roots.extend(checkout.map(Path::to_owned));
+    roots
+}
+
+/// Whether somebody answers on a socket.
+async fn answers(socket: &Path) -> bool {
+    tokio::net::UnixStream::connect(socket).await.is_ok()
+}
+
+#[async_trait]
+impl Host for BinaryHost {
+    async fn endpoint(&self, embed: &Embed) -> Result<Endpoint, HostError> {
+        if let Some(server) = &embed.server {
+            return Ok(server.clone());
+        }
+        let mut embedded = self.embedded.lock().await;
+        if let Some(embedded) = &*embedded {
+            return Ok(embedded.endpoint.clone());
+        }
+        let settings = Settings::from_env()?;
+        let home = Home::at(&settings.home)?;
+        let socket = home.socket()?;
+        let deadline = tokio::time::Instant::now() + HANDOVER;
+        loop {
+            if let Some(lock) = home.try_lock()? {
+                let started = self.embed(&settings, &home, lock, embed).await?;
+                let endpoint = started.endpoint.clone();
+                *embedded = Some(started);
+                return Ok(endpoint);
+            }
+            if answers(&socket).await {
+                return Ok(Endpoint::Unix(socket));
+            }
+            // Whoever holds the home is starting or ending.
+            if tokio::time::Instant::now() > deadline {
+                let message = format!(
+                    "another process holds {} but does not answer on {}; end it, or wait",
+                    home.dir().display(),
+                    socket.display()
+                );
+                return Err(HostError::new(ErrorCode::Unavailable, message));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn embedded_notice(&self) -> Option<String> {
+        self.notice.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn close(&self) {
+        if let Some(embedded) = self.embedded.lock().await.take() {
+            embedded.stack.stop().await;
+            embedded.workers.stop().await;
+        }
+    }
+
+    async fn serve(
+        &self,
+        options: &Serve,
+        stop: CancellationToken,
+        ready: &(dyn for<'a> Fn(&'a Endpoint) + Send + Sync),
+    ) -> Result<(), HostError> {
+        let mut settings = Settings::from_env()?;
+        settings.database = options.database.clone().or(settings.database);
+        settings.queue = options.queue.clone().or(settings.queue);
+        settings.lock = options.lock.clone().or(settings.lock);
+        settings.artifacts = options.artifacts.clone().or(settings.artifacts);
+        let home = Home::at(&settings.home)?;
+        let lock = home.try_lock()?.ok_or_else(|| {
+            let message = format!(
+                "another aidt process holds {}: end it, or give this one its own AIDT_HOME",
+                home.dir().display()
+            );
+            HostError::new(ErrorCode::Unavailable, message)
+        })?;
+        let plan = Plan {
+            settings: &settings,
+            home: &home,
+            listen: Some(options.listen),
+            tools: options.tools.as_deref(),
+            policy: options.policy.as_deref(),
+            roots: settings.roots.clone(),
+            drain: Duration::from_secs(25),
+        };
+        let mut stack = Stack::start(plan).await?;
+        stack.ready().await?;
+        self.note_resumed(stack.resumed);
+        let address = stack.address.unwrap_or(options.listen);
+        ready(&Endpoint::Tcp(address.to_string()));
+        let failed = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            why = stack.failed() => Some(why),
+        };
+        match failed {
+            None => stack.stop().await,
+            Some(why) => return Err(HostError::new(ErrorCode::Internal, why)),
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    fn catalogue(&self, tools: Option<&Path>) -> Result<Vec<ToolEntry>, HostError> {
+        Ok(stack::catalogue(tools)?.iter().cloned().collect())
+    }
+
+    fn workspace(&self, run: RunId) -> Option<PathBuf> {
+        let settings = Settings::from_env().ok()?;
+        let path = settings.home.join("workspaces").join(format!("{run}.git"));
+        path.is_dir().then_some(path)
+    }
+
+    fn random_key(&self) -> String {
+        self.ids.token()
+    }
+
+    fn bed(&self) -> &dyn Bed {
+        &self.bed
+    }
+}
