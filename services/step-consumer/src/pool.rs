@@ -1,0 +1,189 @@
+//! The stream of one pool's steps: opened while the pool has workers, read only as far as there are free
+//! slots, acked when told to, reopened when it breaks.
+
+use crate::lane::pause;
+use aidt_domain::Pool;
+use aidt_queue::{Delivery, Queue, QueueError, Steps, Tag};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+/// Names a delivery within its pool: a tag means nothing to another stream than its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Which opening of the stream delivered it.
+    pub(crate) opening: u64,
+    /// The stream's tag.
+    pub(crate) tag: Tag,
+}
+
+/// A message that arrived.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) taken: Taken,
+    pub(crate) delivery: Delivery,
+}
+
+/// Where the loop and one pool's stream meet.
+#[derive(Debug, Default)]
+pub(crate) struct PoolDesk {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What the stream may hold unacked; 0: no stream is wanted.
+    prefetch: u32,
+    /// How many more messages may be taken.
+    credit: usize,
+    opening: u64,
+    arrived: Vec<Arrival>,
+    acks: Vec<Taken>,
+    /// Acks that the stream is at.
+    acking: bool,
+    reopen: bool,
+}
+
+impl PoolDesk {
+    /// How many messages may be taken in all, and at once from now on.
+    pub(crate) fn allow(&self, prefetch: u32, credit: usize) {
+        let mut state = self.state();
+        // A stream that waits with less credit than it could have loses nothing; with more, it would
+        // take what there is no slot for.
+        let look_again =
+            prefetch != state.prefetch || credit < state.credit || (state.credit == 0 && credit > 0);
+        state.prefetch = prefetch;
+        state.credit = credit;
+        drop(state);
+        if look_again {
+            self.changed.notify_one();
+        }
+    }
+
+    /// What arrived since the last call.
+    pub(crate) fn take_arrivals(&self) -> Vec<Arrival> {
+        std::mem::take(&mut self.state().arrived)
+    }
+
+    /// Done with these, durably.
+    pub(crate) fn ack(&self, taken: Taken) {
+        let mut state = self.state();
+        state.acks.push(taken);
+        let first = state.acks.len() == 1;
+        drop(state);
+        if first {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Gives all that was taken and not acked back to the broker, and goes on.
+    pub(crate) fn reopen(&self) {
+        self.state().reopen = true;
+        self.changed.notify_one();
+    }
+
+    /// Nothing waits to be acked.
+    pub(crate) fn is_settled(&self) -> bool {
+        let state = self.state();
+        state.acks.is_empty() && !state.acking
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) -> u64 {
+        let mut state = self.state();
+        state.opening += 1;
+        state.reopen = false;
+        // What an earlier stream delivered cannot be acked on this one: it will be delivered again.
+        state.acks.clear();
+        state.opening
+    }
+
+    fn arrived(&self, opening: u64, deliveries: Vec<Delivery>) {
+        let mut state = self.state();
+        state.credit = state.credit.saturating_sub(deliveries.len());
+        let arrivals = deliveries
+            .into_iter()
+            .map(|delivery| Arrival { taken: Taken { opening, tag: delivery.tag }, delivery });
+        state.arrived.extend(arrivals);
+    }
+
+    fn todo(&self, opening: u64, opened_with: u32) -> Todo {
+        let mut state = self.state();
+        let acks = std::mem::take(&mut state.acks);
+        let tags: Vec<Tag> = acks.into_iter().filter(|t| t.opening == opening).map(|t| t.tag).collect();
+        if !tags.is_empty() {
+            state.acking = true;
+            return Todo::Ack(tags);
+        }
+        if state.reopen || state.prefetch > opened_with || state.prefetch == 0 {
+            return Todo::Close;
+        }
+        Todo::Receive(state.credit)
+    }
+
+    fn acked(&self) {
+        self.state().acking = false;
+    }
+}
+
+enum Todo {
+    Ack(Vec<Tag>),
+    Receive(usize),
+    Close,
+}
+
+/// Serves one pool for ever. Owns its stream, so dropping this gives back what was not acked.
+pub(crate) async fn serve_pool(queue: Arc<dyn Queue>, pool: Pool, desk: Arc<PoolDesk>, wake: Arc<Notify>) {
+    let mut failures = 0;
+    loop {
+        let wanted = desk.state().prefetch;
+        if wanted == 0 {
+            desk.changed.notified().await;
+            continue;
+        }
+        let served = match queue.steps(&pool, wanted).await {
+            Ok(mut stream) => serve_stream(&mut *stream, wanted, &desk, &wake, &mut failures).await,
+            Err(error) => Err(error),
+        };
+        desk.acked();
+        if let Err(error) = served {
+            tracing::warn!(%pool, %error, "the stream of steps broke; it is opened again");
+            sleep(pause(failures)).await;
+            failures += 1;
+        }
+    }
+}
+
+async fn serve_stream(
+    stream: &mut dyn Steps,
+    opened_with: u32,
+    desk: &PoolDesk,
+    wake: &Notify,
+    failures: &mut u32,
+) -> Result<(), QueueError> {
+    let opening = desk.begin();
+    loop {
+        match desk.todo(opening, opened_with) {
+            Todo::Close => return Ok(()),
+            Todo::Ack(tags) => {
+                stream.ack(&tags).await?;
+                desk.acked();
+                wake.notify_one();
+            }
+            Todo::Receive(0) => desk.changed.notified().await,
+            Todo::Receive(credit) => tokio::select! {
+                biased;
+                () = desk.changed.notified() => {}
+                received = stream.recv(credit) => {
+                    desk.arrived(opening, received?);
+                    *failures = 0;
+                    wake.notify_one();
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Calls of ports that are under way, and what came of them.
+
+use crate::core::{ClaimAsk, JudgeAsk, Letter, Publication};
+use crate::judge::{Context, read_context};
+use crate::life::Life;
+use crate::presence::register;
+use aidt_domain::{CommandId, Timestamp};
+use aidt_lock::Locks;
+use aidt_queue::{Outgoing, Queue, QueueError};
+use aidt_store::{ClaimState, InboxRow, LogChunk, ProcessRow, Store, StoreError, Submission};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A call of a port, or a stream that is served for as long as the loop lives.
+pub(crate) type Work = BoxFuture<'static, Done>;
+
+/// What came of it. What failed comes back with its items.
+pub(crate) enum Done {
+    Claimed(Vec<ClaimAsk>, Result<Vec<ClaimState>, StoreError>),
+    Contexts(Vec<(JudgeAsk, Result<Context, StoreError>)>),
+    Published(Vec<Publication>, Result<(), QueueError>),
+    HandedOver(Vec<Publication>, Result<(), StoreError>),
+    Buried(Vec<Letter>, Result<(), StoreError>),
+    Logged(Vec<LogChunk>, Result<(), StoreError>),
+    Live,
+    Registered(Result<(), StoreError>),
+    /// Something that is served for ever has ended: its queue or fan-out is closed.
+    Over,
+}
+
+pub(crate) async fn claim(store: Store, asks: Vec<ClaimAsk>) -> Done {
+    let requests: Vec<_> = asks.iter().map(|ask| ask.request.clone()).collect();
+    let answer = store.claims.claim(&requests).await;
+    Done::Claimed(asks, answer)
+}
+
+pub(crate) async fn contexts(store: Store, asks: Vec<JudgeAsk>) -> Done {
+    let mut answers = Vec::with_capacity(asks.len());
+    for ask in asks {
+        let context = read_context(&store, &ask.project, ask.run).await;
+        answers.push((ask, context));
+    }
+    Done::Contexts(answers)
+}
+
+/// Several results share one call of the broker.
+pub(crate) async fn publish(queue: Arc<dyn Queue>, publications: Vec<Publication>) -> Done {
+    let outgoing = |p: &Publication| {
+        let out = Outgoing {
+            body: p.body.clone(),
+            republished: false,
+            traceparent: p.traceparent.clone(),
+        };
+        (p.partition, out)
+    };
+    let commands = publications.iter().map(outgoing).collect();
+    let confirmed = queue.publish_commands(commands).await;
+    Done::Published(publications, confirmed)
+}
+
+/// The broker is down and the process ends: results go into the inbox, once each.
+pub(crate) async fn hand_over(store: Store, publications: Vec<Publication>) -> Done {
+    for publication in &publications {
+        // The same command always gets the same id: it is in the inbox once, however often this is tried.
+        let name = [publication.run.0.as_bytes(), &publication.body[..]].concat();
+        let row = InboxRow {
+            seq: 0,
+            id: CommandId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &name)),
+            project: publication.project.clone(),
+            run: publication.run,
+            partition: publication.partition,
+            command: publication.body.clone(),
+            at: Timestamp::default(),
+        };
+        let submission = Submission { row, documents: Vec::new(), idempotency: None };
+        if let Err(error) = store.inbox.submit(submission).await {
+            return Done::HandedOver(publications, Err(error));
+        }
+    }
+    Done::HandedOver(publications, Ok(()))
+}
+
+pub(crate) async fn bury(store: Store, letters: Vec<Letter>) -> Done {
+    let rows = letters.iter().map(|l| l.letter.clone()).collect();
+    let kept = store.dead_letters.bury(rows).await;
+    Done::Buried(letters, kept)
+}
+
+pub(crate) async fn log(store: Store, chunks: Vec<LogChunk>) -> Done {
+    let written = store.logs.append_logs(chunks.clone()).await;
+    Done::Logged(chunks, written)
+}
+
+/// Best effort: who is not listening now reads the log later.
+pub(crate) async fn live(locks: Arc<dyn Locks>, messages: Vec<(String, Bytes)>) -> Done {
+    for (channel, message) in messages {
+        if locks.publish(&channel, message).await.is_err() {
+            break;
+        }
+    }
+    Done::Live
+}
+
+pub(crate) async fn present(
+    store: Store,
+    queue: Arc<dyn Queue>,
+    life: Arc<Life>,
+    row: ProcessRow,
+) -> Done {
+    Done::Registered(register(store, queue, life, row).await)
+}
