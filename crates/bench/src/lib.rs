@@ -6,5 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod bed;
+mod measure;
+mod process;
+mod raw;
+mod report;
+mod workload;
 
 pub use bed::{Bed, BedError, Bedded, Counters};
+pub use measure::{BenchError, measure};
+pub use raw::Raw;
+pub use report::{Counts, Ratios, Report};
+pub use workload::{NoWorkload, Workload};

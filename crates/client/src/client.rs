@@ -38,13 +38,7 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn get(path: impl Into<String>) -> Self {
-        Self {
-            method: Method::GET,
-            path: path.into(),
-            body: None,
-            headers: Vec::new(),
-            patience: REQUEST_TIMEOUT,
-        }
+        Self { method: Method::GET, path: path.into(), body: None, headers: Vec::new(), patience: REQUEST_TIMEOUT }
     }
 
     pub(crate) fn post(path: impl Into<String>, body: &impl Serialize) -> Self {
@@ -72,7 +66,7 @@ impl Call {
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986.
-fn escape(text: &str, out: &mut String) {
+pub(crate) fn escape(text: &str, out: &mut String) {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
@@ -117,21 +111,15 @@ impl Client {
         };
         match tokio::time::timeout(patience, exchange).await {
             Ok(result) => result,
-            Err(_) => Err(ClientError::TimedOut {
-                endpoint: self.endpoint().clone(),
-                request: name,
-                after: patience,
-            }),
+            Err(_) => Err(ClientError::TimedOut { endpoint: self.endpoint().clone(), request: name, after: patience }),
         }
     }
 
     /// Sends, and leaves the answer's body to be read. The sender must live as long as the body.
     pub(crate) async fn open(&self, call: Call) -> Result<(Response<Incoming>, Sender), ClientError> {
         let name = call.name();
-        let mut request = Request::builder()
-            .method(call.method)
-            .uri(&call.path)
-            .header(header::HOST, self.endpoint().host());
+        let mut request =
+            Request::builder().method(call.method).uri(&call.path).header(header::HOST, self.endpoint().host());
         for (key, value) in &call.headers {
             request = request.header(*key, value);
         }

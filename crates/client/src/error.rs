@@ -16,6 +16,14 @@ pub enum ClientError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is no server to call, as whoever was to find one says. Nothing happened.
+    #[error("{source}")]
+    Unlocated {
+        /// The word of the error catalogue for it.
+        code: ErrorCode,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The connection broke after the request was sent: it may have been carried out.
     #[error("the connection to {endpoint} was lost during {request}")]
     Lost {
@@ -57,6 +65,7 @@ impl ClientError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Connect { .. } | Self::Lost { .. } | Self::TimedOut { .. } => ErrorCode::Unavailable,
+            Self::Unlocated { code, .. } => *code,
             Self::Refused(problem) => problem.code,
             Self::Protocol { .. } => ErrorCode::Internal,
         }

@@ -89,11 +89,13 @@ impl EventStream {
 
     fn read(&mut self, frame: &Frame) -> Result<Option<Update>, ClientError> {
         if frame.id.is_none() {
-            if frame.event == "step_output" {
-                return self.parse(frame).map(|output| Some(Update::Output(output)));
-            }
-            // A kind of live frame that a later version adds.
-            return Ok(None);
+            return match frame.event.as_str() {
+                "step_output" => self.parse(frame).map(|output| Some(Update::Output(output))),
+                // The history cannot be read on.
+                "problem" => Err(ClientError::Refused(self.parse(frame)?)),
+                // A kind of live frame that a later version adds.
+                _ => Ok(None),
+            };
         }
         let event: Event = self.parse(frame)?;
         if event.seq <= self.after {

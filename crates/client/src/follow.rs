@@ -45,10 +45,10 @@ impl<'a> Follow<'a> {
         self.after
     }
 
-    /// The next update.
+    /// The next update; `None` when the run has ended and its whole history was given.
     ///
     /// Cancel safe where [`Locate::locate`] is: no event is lost or given twice.
-    pub async fn next(&mut self) -> Result<Update, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<Update>, ClientError> {
         loop {
             if self.stream.is_none() {
                 self.stream = Some(self.connect().await?);
@@ -59,9 +59,12 @@ impl<'a> Follow<'a> {
                     if let Update::Event(event) = &update {
                         self.after = event.seq;
                     }
-                    return Ok(update);
+                    return Ok(Some(update));
                 }
                 Ok(None) => {
+                    if self.has_ended().await? {
+                        return Ok(None);
+                    }
                     self.stream = None;
                     // A server that closes at once, again and again, is not to be stormed.
                     tokio::time::sleep(WAITS.0).await;
@@ -72,17 +75,30 @@ impl<'a> Follow<'a> {
         }
     }
 
+    /// A stream ends with its run, or because its server stops.
+    async fn has_ended(&self) -> Result<bool, ClientError> {
+        let id = self.run;
+        let run = retrying(self.locate, self.patience, |client| async move { client.run(id).await }).await?;
+        let last = run.more.get("last_seq").and_then(serde_json::Value::as_u64);
+        let read = last.is_none_or(|last| last <= self.after.0);
+        Ok(run.state.is_terminal() && read)
+    }
+
     async fn connect(&self) -> Result<EventStream, ClientError> {
-        retrying(self.locate, self.patience, async |client| client.events(self.run, self.after).await).await
+        retrying(self.locate, self.patience, |client| {
+            let (run, after) = (self.run, self.after);
+            async move { client.events(run, after).await }
+        })
+        .await
     }
 }
 
 /// Calls, and while the connection is at fault calls again, of whatever server is found then, until
 /// `patience` is over. For calls that may be repeated: those that only look, and those with a key.
-pub async fn retrying<T>(
+pub async fn retrying<T, F: Future<Output = Result<T, ClientError>>>(
     locate: &dyn Locate,
     patience: Duration,
-    mut call: impl AsyncFnMut(Client) -> Result<T, ClientError>,
+    mut call: impl FnMut(Client) -> F,
 ) -> Result<T, ClientError> {
     let deadline = tokio::time::Instant::now() + patience;
     let mut wait = WAITS.0;
@@ -105,8 +121,8 @@ pub async fn retrying<T>(
 
 /// Whether it may be over soon: the connection broke, or the server says that it cannot just now.
 fn passes(error: &ClientError) -> bool {
-    let shed = error.problem().is_some_and(|p| {
-        matches!(p.code, ErrorCode::Unavailable | ErrorCode::Overloaded | ErrorCode::RateLimited)
-    });
+    let shed = error
+        .problem()
+        .is_some_and(|p| matches!(p.code, ErrorCode::Unavailable | ErrorCode::Overloaded | ErrorCode::RateLimited));
     error.is_connection() || shed
 }

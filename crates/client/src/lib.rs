@@ -16,10 +16,9 @@
 //! let source = Some(PlanSource { name: "hello.yaml".into(), text });
 //! let run = client.submit(&Submission { source, ..Submission::default() }, "a key of my own").await?.id;
 //! let mut follow = Follow::new(&client, run, Seq(0), Duration::from_secs(30));
-//! while let Update::Event(event) = follow.next().await? {
-//!     println!("{} {}", event.seq, event.kind);
-//!     if event.ends_run() {
-//!         break;
+//! while let Some(update) = follow.next().await? {
+//!     if let Update::Event(event) = update {
+//!         println!("{} {}", event.seq, event.kind);
 //!     }
 //! }
 //! # Ok(())
@@ -50,6 +49,6 @@ pub use follow::{Follow, Locate, retrying};
 pub use json::Json;
 pub use runs::RunFilter;
 pub use types::{
-    Accepted, Applied, Explanation, Page, PlanSource, Reason, RetryFrom, Run, Step, StepOutput,
+    Accepted, Applied, CheckedPlan, Explanation, LogPiece, Page, PlanSource, Reason, RetryFrom, Run, Step, StepOutput,
     Submission, Tool,
 };

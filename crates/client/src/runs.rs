@@ -1,19 +1,20 @@
 //! The calls about runs: `/v1/runs…`.
 
-use crate::client::{Call, Client};
-use crate::{
-    Accepted, Applied, ClientError, Event, Explanation, Page, RetryFrom, Run, Step, Submission,
-};
+use crate::client::{Call, Client, escape};
+use crate::{Accepted, Applied, ClientError, Event, Explanation, LogPiece, Page, RetryFrom, Run, Step, Submission};
 use aidt_domain::{ResolveAs, RunId, RunState, Seq, StepPath};
-use http::StatusCode;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// What a list of runs is narrowed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
-    /// Only runs in this state.
-    pub state: Option<RunState>,
+    /// Only runs in one of these states; all when empty.
+    pub states: Vec<RunState>,
+    /// Only runs of the plan of this name.
+    pub plan: Option<String>,
+    /// Only runs with these labels, each NAME=VALUE.
+    pub labels: Vec<String>,
     /// Items a page; the server's default when absent.
     pub limit: Option<u32>,
     /// The `next` of the page before.
@@ -30,8 +31,14 @@ impl Client {
     /// The runs, newest first.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Page<Run>, ClientError> {
         let mut call = Call::get("/v1/runs");
-        if let Some(state) = filter.state {
+        for state in &filter.states {
             call = call.query("state", state);
+        }
+        if let Some(plan) = &filter.plan {
+            call = call.query("plan", plan);
+        }
+        for label in &filter.labels {
+            call = call.query("label", label);
         }
         self.json(paged(call, filter.limit, filter.after.as_deref())).await
     }
@@ -67,7 +74,7 @@ impl Client {
             let page = self.steps_page(run, None, after.as_deref()).await?;
             let empty = page.items.is_empty();
             steps.extend(page.items);
-            match cursor(page.next) {
+            match page.next {
                 Some(next) if !empty => after = Some(next),
                 _ => return Ok(steps),
             }
@@ -75,14 +82,21 @@ impl Client {
     }
 
     /// A page of the run's history: what follows event `after`.
-    pub async fn events_page(
-        &self,
-        run: RunId,
-        after: Seq,
-        limit: Option<u32>,
-    ) -> Result<Page<Event>, ClientError> {
+    pub async fn events_page(&self, run: RunId, after: Seq, limit: Option<u32>) -> Result<Page<Event>, ClientError> {
         let call = Call::get(format!("/v1/runs/{run}/events")).header("accept", "application/json");
         self.json(paged(call, limit, Some(&after.to_string()))).await
+    }
+
+    /// A page of what a step printed while it was claimed; `after` is `DISPATCH:OFFSET`.
+    pub async fn logs_page(
+        &self,
+        run: RunId,
+        step: &StepPath,
+        after: Option<&str>,
+    ) -> Result<Page<LogPiece>, ClientError> {
+        let mut path = format!("/v1/runs/{run}/steps/");
+        escape(step.as_str(), &mut path);
+        self.json(paged(Call::get(path + "/logs"), None, after)).await
     }
 
     /// What the run waits for.
@@ -99,7 +113,7 @@ impl Client {
     pub async fn retry(&self, run: RunId, from: &RetryFrom) -> Result<Applied, ClientError> {
         let body = match from {
             RetryFrom::Failed => json!({}),
-            RetryFrom::Step(step) => json!({ "from": step }),
+            RetryFrom::Step(step) => json!({ "step": step }),
         };
         self.command(run, "retry", &body).await
     }
@@ -107,9 +121,9 @@ impl Client {
     /// Settles a step whose outcome nobody knew.
     pub async fn resolve(&self, run: RunId, step: &StepPath, how: &ResolveAs) -> Result<Applied, ClientError> {
         let body = match how {
-            ResolveAs::Done(output) => json!({ "step": step, "as": "done", "output": output }),
-            ResolveAs::Failed(message) => json!({ "step": step, "as": "failed", "message": message }),
-            ResolveAs::Retry => json!({ "step": step, "as": "retry" }),
+            ResolveAs::Done(output) => json!({ "step": step, "resolve": "done", "output": output }),
+            ResolveAs::Failed(message) => json!({ "step": step, "resolve": "failed", "message": message }),
+            ResolveAs::Retry => json!({ "step": step, "resolve": "retry" }),
         };
         self.command(run, "resolve", &body).await
     }
@@ -117,20 +131,8 @@ impl Client {
     async fn command(&self, run: RunId, verb: &str, body: &Value) -> Result<Applied, ClientError> {
         let call = Call::post(format!("/v1/runs/{run}/{verb}"), body);
         let name = call.name();
-        let (status, bytes) = self.call(call).await?;
-        if status == StatusCode::ACCEPTED {
-            return Ok(Applied::NotYet);
-        }
-        Ok(Applied::Event(Box::new(self.parse(name, &bytes)?)))
-    }
-}
-
-/// The text of a page's `next`, whether a word or a number.
-pub(crate) fn cursor(next: Option<Value>) -> Option<String> {
-    match next? {
-        Value::String(text) => Some(text),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
+        let (_, bytes) = self.call(call).await?;
+        Applied::parse(&bytes).map_err(|e| self.protocol(name, e.to_string()))
     }
 }
 

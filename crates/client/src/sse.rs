@@ -138,10 +138,7 @@ mod tests {
     #[test]
     fn reads_ids_names_and_data_of_several_lines() {
         let text = "\u{feff}: hello\n\nid: 7\nevent: run_done\ndata: {\"a\":1}\n\ndata:x\ndata: y\nretry: 5\n\n";
-        assert_eq!(
-            decode(&[text.as_bytes()]),
-            [frame(Some("7"), "run_done", "{\"a\":1}"), frame(None, "", "x\ny")]
-        );
+        assert_eq!(decode(&[text.as_bytes()]), [frame(Some("7"), "run_done", "{\"a\":1}"), frame(None, "", "x\ny")]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the API says, as values. Fields that this build does not know are kept, not refused.
 
-use crate::{Event, Json};
-use aidt_domain::{Attempt, DispatchNo, Failure, RunId, RunState, StepPath, StepState, ToolEntry};
+use crate::{Diagnostic, Event, Json};
+use aidt_domain::{Attempt, DispatchNo, Failure, InputSpec, RunId, RunState, Seq, StepPath, StepState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -109,10 +109,19 @@ pub struct Page<T> {
     /// In the list's order.
     pub items: Vec<T>,
     /// What to give as `after` for the next page; absent on the last.
-    #[serde(default)]
-    pub next: Option<Value>,
+    #[serde(default, deserialize_with = "cursor")]
+    pub next: Option<String>,
 }
 
+/// A cursor is a word, or, for events, a number.
+fn cursor<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    match Option::<Value>::deserialize(d)? {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(_) => Err(serde::de::Error::custom("next is neither a string nor a number")),
+    }
+}
 
 /// Why a run is not further on: `GET /v1/runs/{id}/explain`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,13 +152,48 @@ pub struct Reason {
     pub more: Map<String, Value>,
 }
 
-/// What became of a command to a run.
+/// What became of a command to a run. A refused one is an error, not one of these.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Applied {
-    /// It was applied, with this event.
-    Event(Box<Event>),
-    /// It was accepted and will be applied; the server did not wait longer.
-    NotYet,
+pub struct Applied {
+    /// The run.
+    pub id: RunId,
+    /// The run's state since.
+    pub state: RunState,
+    /// Whether it is applied; else it is accepted and will be, and the server did not wait longer.
+    pub applied: bool,
+    /// The event that it caused; none if nothing had to change.
+    pub event: Option<Event>,
+}
+
+impl Applied {
+    /// The answer is the event's object, with these fields added.
+    pub(crate) fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            id: RunId,
+            state: RunState,
+            applied: bool,
+            #[serde(default)]
+            seq: Option<Seq>,
+        }
+        let head: Head = serde_json::from_slice(bytes)?;
+        let mut event: Option<Event> = head.seq.map(|_| serde_json::from_slice(bytes)).transpose()?;
+        if let Some(event) = &mut event {
+            event.fields.retain(|name, _| !matches!(name.as_str(), "id" | "state" | "applied" | "command"));
+        }
+        Ok(Self { id: head.id, state: head.state, applied: head.applied, event })
+    }
+}
+
+/// A piece of what a step printed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPiece {
+    /// The dispatch that printed it.
+    pub dispatch: DispatchNo,
+    /// Where it stands in what that dispatch printed, in bytes.
+    pub offset: u64,
+    /// The text.
+    pub text: String,
 }
 
 /// Which steps `retry` runs again.
@@ -162,10 +206,26 @@ pub enum RetryFrom {
     Step(StepPath),
 }
 
+/// A plan that is valid, as the server describes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckedPlan {
+    /// Its name.
+    pub name: String,
+    /// What a submitter gives.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, InputSpec>,
+    /// What is not wrong, but should be looked at.
+    #[serde(default)]
+    pub warnings: Vec<Diagnostic>,
+    /// Whatever else the server says of it, such as its steps.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
 /// A tool of the server's catalogue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tool {
-    /// Its entry. `deny_unknown_fields` stands on the operator's files, not here.
+    /// Its entry's fields, and what the server adds: `digest`, `workers`.
     #[serde(flatten)]
     pub entry: Map<String, Value>,
 }
@@ -181,11 +241,5 @@ impl Tool {
     #[must_use]
     pub fn text(&self, field: &str) -> &str {
         self.entry.get(field).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// The entry itself, if it has the form that this build knows.
-    #[must_use]
-    pub fn to_entry(&self) -> Option<ToolEntry> {
-        serde_json::from_value(Value::Object(self.entry.clone())).ok()
     }
 }

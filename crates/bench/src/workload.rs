@@ -1,0 +1,87 @@
+//! What is submitted.
+
+use aidt_client::Submission;
+use serde::Serialize;
+use serde_json::json;
+use std::str::FromStr;
+
+/// Steps of each run.
+pub(crate) const STEPS: usize = 10;
+
+/// A load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// 200 runs of 10 sequential `debug.echo`, submitted at once.
+    W1,
+    /// One idle run of 10 sequential `debug.echo` at a time, 2 ms apart.
+    W3,
+}
+
+/// A word that names no load.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no workload '{0}'; there are w1 and w3")]
+pub struct NoWorkload(String);
+
+impl FromStr for Workload {
+    type Err = NoWorkload;
+
+    fn from_str(s: &str) -> Result<Self, NoWorkload> {
+        match s {
+            "w1" => Ok(Self::W1),
+            "w3" => Ok(Self::W3),
+            other => Err(NoWorkload(other.chars().take(40).collect())),
+        }
+    }
+}
+
+impl std::fmt::Display for Workload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::W1 => "w1",
+            Self::W3 => "w3",
+        })
+    }
+}
+
+impl Workload {
+    /// Runs of one round.
+    pub(crate) fn runs(self) -> usize {
+        match self {
+            Self::W1 => 200,
+            Self::W3 => 50,
+        }
+    }
+}
+
+/// A plan of steps that need each other in a row.
+pub(crate) fn submission() -> Submission {
+    let steps: Vec<_> = (0..STEPS)
+        .map(|at| {
+            let needs: Vec<String> = at.checked_sub(1).map(|before| format!("s{before}")).into_iter().collect();
+            json!({ "id": format!("s{at}"), "tool": "debug.echo", "with": { "value": at }, "needs": needs })
+        })
+        .collect();
+    Submission { plan: Some(json!({ "name": "bench", "steps": steps })), ..Submission::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_stand_in_a_row() {
+        let plan = submission().plan.unwrap();
+        assert_eq!(plan["steps"].as_array().map(Vec::len), Some(STEPS));
+        assert_eq!(plan["steps"][0]["needs"], json!([]));
+        assert_eq!(plan["steps"][9]["needs"], json!(["s8"]));
+    }
+
+    #[test]
+    fn names_read_back() {
+        for load in [Workload::W1, Workload::W3] {
+            assert_eq!(load.to_string().parse(), Ok(load));
+        }
+        assert!("w2".parse::<Workload>().is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! The command line.
+
+mod run;
+mod runs;
+mod values;
+
+pub use run::{BenchArgs, CheckArgs, InputArgs, PlanCommand, RunArgs, ServeArgs, ToolsCallArgs, ToolsCommand};
+pub use runs::{
+    CancelArgs, EventsArgs, LogsArgs, LsArgs, ResolveArgs, ResolveHow, RetryArgs, RunRef, RunsCommand, WatchArgs,
+};
+pub use values::{KeyValue, parse_duration};
+
+use aidt_client::Endpoint;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Runs plans that survive crashes, with a policy decision in front of every capability.
+#[derive(Debug, Parser)]
+#[command(name = "aidt", version, about, propagate_version = true, after_long_help = EXIT_CODES)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 bad input · 3 denied · 4 waits for approval · \
+5 budget exhausted · 6 unknown outcome · 7 waiting timed out · 69 server unavailable · 130 cancelled";
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// Where runs, workspaces and the socket live when nothing else is said; ~/.aidt by default.
+    #[arg(long, global = true, env = "AIDT_HOME", value_name = "DIR", help_heading = "Global options")]
+    pub home: Option<PathBuf>,
+    /// A server to use instead of the home: http://HOST:PORT or unix:PATH.
+    #[arg(long, global = true, env = "AIDT_SERVER", value_name = "URL", help_heading = "Global options")]
+    pub server: Option<Endpoint>,
+    /// Colours: `auto` means on a terminal, unless NO_COLOR is set.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
+    pub color: ColorWhen,
+    /// What this process logs to standard error, such as `warn` or `info,aidt_gateway=debug`.
+    #[arg(long, global = true, env = "AIDT_LOG", value_name = "FILTER", help_heading = "Global options")]
+    pub log: Option<String>,
+    /// Set to anything: no colours (no-color.org).
+    #[arg(long = "no-color-from-environment", hide = true, global = true, env = "NO_COLOR")]
+    pub no_color: Option<String>,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Also when writing to a file or pipe.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How results are written to standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs a plan and follows it to its end.
+    Run(RunArgs),
+    /// Serves the API and the workers' gRPC until it is told to stop.
+    Serve(ServeArgs),
+    /// Looks at runs and tells them what to do.
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Prints the history of a run.
+    Events(EventsArgs),
+    /// Prints what the steps of a run printed.
+    Logs(LogsArgs),
+    /// Works on plan documents.
+    #[command(subcommand)]
+    Plan(PlanCommand),
+    /// Lists tools and calls one.
+    #[command(subcommand)]
+    Tools(ToolsCommand),
+    /// Measures steps per second and what a step costs, over a home of its own.
+    Bench(BenchArgs),
+    /// Prints the version.
+    Version,
+}

@@ -1,0 +1,145 @@
+//! `run`, `serve`, `plan`, `tools`, `bench`.
+
+use super::Output;
+use super::values::{KeyValue, parse_duration};
+use clap::{Args, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `aidt run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The plan: a file of YAML or JSON, or `-` for standard input.
+    pub plan: PathBuf,
+    /// Values of the plan's inputs.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+    /// A label of the run, NAME=VALUE; may be repeated.
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub labels: Vec<KeyValue>,
+    /// `json`: standard output ends in one object {run, state, error, outputs, steps}.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+    /// Submits, prints the run's id, and does not wait.
+    #[arg(long)]
+    pub detach: bool,
+    /// Stops waiting after this long (30s, 5m) with exit code 7; the run goes on.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "detach")]
+    pub timeout: Option<Duration>,
+    /// A command that starts a further worker, if this process embeds; may be repeated. It finds the
+    /// address to dial in AIDT_WORKER_URL and its token in the file named by AIDT_WORKER_TOKEN_FILE.
+    #[arg(long = "worker", value_name = "CMD")]
+    pub workers: Vec<String>,
+    /// A folder of further catalogue entries (*.yaml), if this process embeds.
+    #[arg(long, env = "AIDT_TOOLS", value_name = "DIR")]
+    pub tools: Option<PathBuf>,
+}
+
+/// Where inputs come from: what stands further down here wins.
+#[derive(Args, Clone, Debug, Default)]
+pub struct InputArgs {
+    /// A file of inputs (a JSON object), or `-` for standard input.
+    #[arg(long = "inputs", value_name = "FILE")]
+    pub inputs: Option<PathBuf>,
+    /// An input, read from a file as it is; may be repeated.
+    #[arg(long = "set-file", value_name = "NAME=FILE")]
+    pub set_file: Vec<KeyValue>,
+    /// An input, of the type that the plan states; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<KeyValue>,
+}
+
+/// `aidt serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Where the API and the workers' gRPC listen; port 0 picks a free one.
+    #[arg(long, env = "AIDT_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7070")]
+    pub listen: SocketAddr,
+    /// A folder of further catalogue entries (*.yaml).
+    #[arg(long, env = "AIDT_TOOLS", value_name = "DIR")]
+    pub tools: Option<PathBuf>,
+    /// A folder of policies (*.rego) instead of the built-in ones.
+    #[arg(long, env = "AIDT_POLICY", value_name = "DIR")]
+    pub policy: Option<PathBuf>,
+    /// The store: sqlite:PATH; in the home by default.
+    #[arg(long, env = "AIDT_DATABASE_URL", value_name = "URL")]
+    pub database: Option<String>,
+    /// The queue: memory: (the default).
+    #[arg(long, env = "AIDT_QUEUE_URL", value_name = "URL")]
+    pub queue: Option<String>,
+    /// Locks and live fan-out: memory: (the default).
+    #[arg(long, env = "AIDT_LOCK_URL", value_name = "URL")]
+    pub lock: Option<String>,
+    /// Large values: file:PATH; in the home by default.
+    #[arg(long, env = "AIDT_ARTIFACTS_URL", value_name = "URL")]
+    pub artifacts: Option<String>,
+}
+
+/// `aidt plan …`.
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Checks a plan without running anything; needs no server and no home.
+    Check(CheckArgs),
+}
+
+/// `aidt plan check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The plan: a file of YAML or JSON, or `-` for standard input.
+    pub plan: PathBuf,
+    /// A folder of further catalogue entries (*.yaml).
+    #[arg(long, env = "AIDT_TOOLS", value_name = "DIR")]
+    pub tools: Option<PathBuf>,
+    /// `json`: a list of {file, line, column, rule, found, nearest, help}.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// `aidt tools …`.
+#[derive(Debug, Subcommand)]
+pub enum ToolsCommand {
+    /// Lists the tools that plans may use.
+    Ls {
+        /// Text or json.
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        output: Output,
+    },
+    /// Calls one tool, as a run of one step: the gate holds, and history keeps it.
+    Call(ToolsCallArgs),
+}
+
+/// `aidt tools call`.
+#[derive(Args, Debug, Default)]
+pub struct ToolsCallArgs {
+    /// The tool, such as debug.echo.
+    pub name: String,
+    /// Its arguments as a JSON object.
+    #[arg(long, value_name = "JSON")]
+    pub args: Option<String>,
+    /// One argument, of the type that the tool's schema states; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<KeyValue>,
+    /// The git repository to work on, for a tool that uses a workspace.
+    #[arg(long, value_name = "PATH|URL")]
+    pub git: Option<String>,
+    /// A command that starts a further worker, if this process embeds; may be repeated.
+    #[arg(long = "worker", value_name = "CMD")]
+    pub workers: Vec<String>,
+    /// A folder of further catalogue entries (*.yaml), if this process embeds.
+    #[arg(long, env = "AIDT_TOOLS", value_name = "DIR")]
+    pub tools: Option<PathBuf>,
+    /// `json`: standard output ends in the run's object, as of `aidt run`.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// `aidt bench`.
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// w1: 200 runs of 10 steps each, submitted at once. w3: one idle run of 10 steps at a time.
+    pub workload: aidt_bench::Workload,
+    /// Text or json.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
