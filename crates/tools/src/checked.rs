@@ -37,17 +37,8 @@ impl CheckedTool {
                 source: Box::new(source),
             })
         };
-        let (input, output) = (
-            compile("input", &entry.input_schema)?,
-            compile("output", &entry.output_schema)?,
-        );
-        Ok(Self {
-            digest: entry.digest(),
-            input,
-            output,
-            entry,
-            tool,
-        })
+        let (input, output) = (compile("input", &entry.input_schema)?, compile("output", &entry.output_schema)?);
+        Ok(Self { digest: entry.digest(), input, output, entry, tool })
     }
 
     /// The tool's catalogue entry.
@@ -69,47 +60,25 @@ impl CheckedTool {
         let args = self.arguments(arguments)?;
         let answer = self.tool.run(ctx, args).await?;
         self.fits(&self.output, &answer.output)
-            .map_err(|message| {
-                Failure::transient(ErrorCode::OutputInvalid, format!("the output of {message}"))
-            })
-            .map_err(|failure| Failure {
-                retryable: false,
-                ..failure
-            })?;
-        let output = serde_json::to_vec(&answer.output).map_err(|e| {
-            failure::internal(format!(
-                "the output of {} is not JSON: {e}",
-                self.entry.name
-            ))
-        })?;
+            .map_err(|message| Failure::transient(ErrorCode::OutputInvalid, format!("the output of {message}")))
+            .map_err(|failure| Failure { retryable: false, ..failure })?;
+        let output = serde_json::to_vec(&answer.output)
+            .map_err(|e| failure::internal(format!("the output of {} is not JSON: {e}", self.entry.name)))?;
         self.small_enough(&output)?;
-        Ok(CallOutput {
-            output: Bytes::from(output),
-            labels: answer.labels,
-            workspace: answer.workspace,
-        })
+        Ok(CallOutput { output: Bytes::from(output), labels: answer.labels, workspace: answer.workspace })
     }
 
     fn arguments(&self, arguments: &[u8]) -> Result<Value, Failure> {
-        let args = serde_json::from_slice(arguments).map_err(|e| {
-            failure::invalid(format!(
-                "the arguments of {} are not JSON: {e}",
-                self.entry.name
-            ))
-        })?;
-        self.fits(&self.input, &args)
-            .map_err(|message| failure::invalid(format!("the arguments of {message}")))?;
+        let args = serde_json::from_slice(arguments)
+            .map_err(|e| failure::invalid(format!("the arguments of {} are not JSON: {e}", self.entry.name)))?;
+        self.fits(&self.input, &args).map_err(|message| failure::invalid(format!("the arguments of {message}")))?;
         Ok(args)
     }
 
     fn fits(&self, schema: &Validator, value: &Value) -> Result<(), String> {
         schema.validate(value).map_err(|error| {
             let at = error.instance_path().to_string();
-            let at = if at.is_empty() {
-                String::new()
-            } else {
-                format!(" at {at}")
-            };
+            let at = if at.is_empty() { String::new() } else { format!(" at {at}") };
             let found: String = error.to_string().chars().take(400).collect();
             format!("{} do not fit its schema{at}: {found}", self.entry.name)
         })
@@ -120,16 +89,8 @@ impl CheckedTool {
         if output.len() <= MAX_INLINE_BYTES {
             return Ok(());
         }
-        let takes_limit = self
-            .entry
-            .input_schema
-            .pointer("/properties/max_bytes")
-            .is_some();
-        let advice = if takes_limit {
-            "ask for less with max_bytes"
-        } else {
-            "ask for less at once"
-        };
+        let takes_limit = self.entry.input_schema.pointer("/properties/max_bytes").is_some();
+        let advice = if takes_limit { "ask for less with max_bytes" } else { "ask for less at once" };
         Err(failure::too_large(format!(
             "the output of {} is {} bytes of JSON, the limit is {MAX_INLINE_BYTES}: {advice}",
             self.entry.name,
@@ -180,24 +141,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_fits_passes() {
-        assert_eq!(
-            call(r#"{"answer":"yes"}"#).await.unwrap().output,
-            r#""yes""#
-        );
+        assert_eq!(call(r#"{"answer":"yes"}"#).await.unwrap().output, r#""yes""#);
     }
 
     #[tokio::test]
     async fn arguments_that_do_not_fit_never_reach_the_tool() {
         let failure = call("{}").await.unwrap_err();
         assert_eq!(failure.code, ErrorCode::InvalidArgument);
-        assert!(
-            failure.message.contains("test.answer") && failure.message.contains("answer"),
-            "{failure}"
-        );
-        assert_eq!(
-            call("{").await.unwrap_err().code,
-            ErrorCode::InvalidArgument
-        );
+        assert!(failure.message.contains("test.answer") && failure.message.contains("answer"), "{failure}");
+        assert_eq!(call("{").await.unwrap_err().code, ErrorCode::InvalidArgument);
     }
 
     #[tokio::test]
@@ -221,20 +173,13 @@ mod tests {
         #[async_trait]
         impl Tool for Bad {
             fn entry(&self) -> ToolEntry {
-                ToolEntry {
-                    input_schema: json!({"type": "nothing"}),
-                    ..Answer.entry()
-                }
+                ToolEntry { input_schema: json!({"type": "nothing"}), ..Answer.entry() }
             }
             async fn run(&self, _: &ToolContext, _: Value) -> Result<ToolOutput, Failure> {
                 Ok(ToolOutput::default())
             }
         }
         let error = CheckedTool::new(Arc::new(Bad)).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("input schema of tool test.answer")
-        );
+        assert!(error.to_string().contains("input schema of tool test.answer"));
     }
 }

@@ -19,10 +19,7 @@ pub(crate) fn too_large(message: impl Into<String>) -> Failure {
 
 /// The workspace could not be prepared; `reason` is a stable word.
 pub(crate) fn workspace(reason: &str, message: impl Into<String>) -> Failure {
-    Failure {
-        reason: Some(reason.to_owned()),
-        ..Failure::fatal(ErrorCode::WorkspaceFailed, message)
-    }
+    Failure { reason: Some(reason.to_owned()), ..Failure::fatal(ErrorCode::WorkspaceFailed, message) }
 }
 
 /// The call was told to stop before it changed anything.
@@ -32,8 +29,5 @@ pub(crate) fn cancelled() -> Failure {
 
 /// Our own mistake, or the machine's.
 pub(crate) fn internal(message: impl Into<String>) -> Failure {
-    Failure {
-        effect: EffectHint::Maybe,
-        ..Failure::fatal(ErrorCode::Internal, message)
-    }
+    Failure { effect: EffectHint::Maybe, ..Failure::fatal(ErrorCode::Internal, message) }
 }

@@ -1,8 +1,6 @@
 //! What a tool is, what it is given, and what it gives back.
 
-use aidt_domain::{
-    Attempt, Clock, DispatchNo, Failure, Labels, RunId, StepPath, ToolEntry, WorkspaceChange,
-};
+use aidt_domain::{Attempt, Clock, DispatchNo, Failure, Labels, RunId, StepPath, ToolEntry, WorkspaceChange};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
@@ -73,20 +71,13 @@ impl ToolOutput {
     /// An output that stems from the arguments alone.
     #[must_use]
     pub fn new(output: Value) -> Self {
-        Self {
-            output,
-            ..Self::default()
-        }
+        Self { output, ..Self::default() }
     }
 
     /// An output that was read from the workspace.
     #[must_use]
     pub(crate) fn of_repo(output: Value) -> Self {
-        Self {
-            output,
-            labels: Labels::one("repo"),
-            workspace: None,
-        }
+        Self { output, labels: Labels::one("repo"), workspace: None }
     }
 }
 

@@ -14,12 +14,7 @@ pub(super) fn entry() -> ToolEntry {
     ToolEntry {
         input_schema: value(),
         output_schema: value(),
-        ..new_entry(
-            "debug.echo",
-            "debug.run",
-            Effect::Read,
-            "Gives back `value`.",
-        )
+        ..new_entry("debug.echo", "debug.run", Effect::Read, "Gives back `value`.")
     }
 }
 

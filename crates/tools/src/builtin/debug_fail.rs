@@ -33,12 +33,7 @@ pub(super) fn entry() -> ToolEntry {
             &["message"],
         ),
         output_schema: json!(false),
-        ..new_entry(
-            "debug.fail",
-            "debug.run",
-            Effect::Read,
-            "Always fails with `message`.",
-        )
+        ..new_entry("debug.fail", "debug.run", Effect::Read, "Always fails with `message`.")
     }
 }
 
@@ -49,18 +44,8 @@ impl Tool for Fail {
     }
 
     async fn run(&self, _: &ToolContext, args: Value) -> Result<ToolOutput, Failure> {
-        let Args {
-            message,
-            retryable,
-            effect,
-            reason,
-        } = read(args)?;
-        Err(Failure {
-            retryable,
-            effect,
-            reason,
-            ..Failure::fatal(ErrorCode::ToolFailed, message)
-        })
+        let Args { message, retryable, effect, reason } = read(args)?;
+        Err(Failure { retryable, effect, reason, ..Failure::fatal(ErrorCode::ToolFailed, message) })
     }
 }
 
@@ -72,20 +57,11 @@ mod tests {
     #[tokio::test]
     async fn fails_as_told() {
         let failure = call(Fail, json!({"message": "no"})).await.unwrap_err();
-        assert_eq!(
-            (failure.code, failure.message.as_str()),
-            (ErrorCode::ToolFailed, "no")
-        );
-        assert_eq!(
-            (failure.retryable, failure.effect),
-            (false, EffectHint::Maybe)
-        );
+        assert_eq!((failure.code, failure.message.as_str()), (ErrorCode::ToolFailed, "no"));
+        assert_eq!((failure.retryable, failure.effect), (false, EffectHint::Maybe));
         let args = json!({"message": "no", "retryable": true, "effect": "none", "reason": "busy"});
         let failure = call(Fail, args).await.unwrap_err();
-        assert_eq!(
-            (failure.retryable, failure.effect),
-            (true, EffectHint::None)
-        );
+        assert_eq!((failure.retryable, failure.effect), (true, EffectHint::None));
         assert_eq!(failure.reason.as_deref(), Some("busy"));
     }
 }

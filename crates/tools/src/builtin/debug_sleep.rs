@@ -25,12 +25,7 @@ pub(super) fn entry() -> ToolEntry {
     ToolEntry {
         input_schema: object(json!({"ms": ms}), &["ms"]),
         output_schema: object(json!({"slept_ms": ms}), &["slept_ms"]),
-        ..new_entry(
-            "debug.sleep",
-            "debug.run",
-            Effect::Read,
-            "Takes `ms` milliseconds; can be cancelled.",
-        )
+        ..new_entry("debug.sleep", "debug.run", Effect::Read, "Takes `ms` milliseconds; can be cancelled.")
     }
 }
 
@@ -74,10 +69,7 @@ mod tests {
         assert_eq!(output.output, r#"{"slept_ms":5000}"#);
         assert_eq!(start.elapsed(), Duration::from_secs(5));
         assert_eq!(sink.progress(), 10);
-        assert_eq!(
-            call(Sleep, json!({"ms": 0})).await.unwrap(),
-            json!({"slept_ms": 0})
-        );
+        assert_eq!(call(Sleep, json!({"ms": 0})).await.unwrap(), json!({"slept_ms": 0}));
         assert!(call(Sleep, json!({"ms": -1})).await.is_err());
     }
 

@@ -20,12 +20,7 @@ const MAX_FILES: usize = 60 * 1024;
 const FILE_OVERHEAD: usize = 100;
 
 /// Nothing that the repository says about how to show a file is heeded.
-const PLAIN: [&str; 4] = [
-    "--no-ext-diff",
-    "--no-textconv",
-    "--no-color",
-    "--find-renames",
-];
+const PLAIN: [&str; 4] = ["--no-ext-diff", "--no-textconv", "--no-color", "--find-renames"];
 
 #[derive(Debug)]
 pub(super) struct Diff(pub(super) Arc<Workspaces>);
@@ -70,12 +65,7 @@ pub(super) fn entry() -> ToolEntry {
             &["diff", "files", "truncated"],
         ),
         reads: ToolReads::All,
-        ..new_entry(
-            "git.diff",
-            "repo.read",
-            Effect::Read,
-            "Shows what changed between two commits.",
-        )
+        ..new_entry("git.diff", "repo.read", Effect::Read, "Shows what changed between two commits.")
     }
 }
 
@@ -86,18 +76,9 @@ impl Tool for Diff {
     }
 
     async fn run(&self, ctx: &ToolContext, args: Value) -> Result<ToolOutput, Failure> {
-        let Args {
-            from,
-            to,
-            path,
-            max_bytes,
-        } = read(args)?;
+        let Args { from, to, path, max_bytes } = read(args)?;
         let workspace = self.0.open(ctx)?;
-        let path = path
-            .as_deref()
-            .map(RepoPath::parse_or_root)
-            .transpose()?
-            .flatten();
+        let path = path.as_deref().map(RepoPath::parse_or_root).transpose()?.flatten();
         let from = match from {
             Some(from) => revision(&from, workspace.commit())?,
             None => workspace.start().await?,
@@ -106,17 +87,13 @@ impl Tool for Diff {
         let limit = max_bytes.unwrap_or(DEFAULT_PATCH);
         let (files, files_cut) = files(&workspace, &from, &to, path.as_ref()).await?;
         let (diff, diff_cut) = patch(&workspace, &from, &to, path.as_ref(), limit).await?;
-        Ok(ToolOutput::of_repo(
-            json!({"diff": diff, "files": files, "truncated": files_cut || diff_cut}),
-        ))
+        Ok(ToolOutput::of_repo(json!({"diff": diff, "files": files, "truncated": files_cut || diff_cut})))
     }
 }
 
 fn no_such_revision(error: GitError) -> Failure {
     match error {
-        GitError::Exit { stderr, .. } => {
-            failure::not_found(format!("there is no diff between these: {stderr}"))
-        }
+        GitError::Exit { stderr, .. } => failure::not_found(format!("there is no diff between these: {stderr}")),
         other => other.into(),
     }
 }
@@ -128,23 +105,14 @@ async fn patch(
     path: Option<&RepoPath>,
     limit: usize,
 ) -> Result<(String, bool), Failure> {
-    let git =
-        workspace
-            .git("diff")
-            .args(PLAIN)
-            .arg("--patch")
-            .args(["--end-of-options", from, to, "--"]);
+    let git = workspace.git("diff").args(PLAIN).arg("--patch").args(["--end-of-options", from, to, "--"]);
     let git = git.args(path.map(RepoPath::as_str)).limit(limit);
     let printed = git.run().await.map_err(no_such_revision)?;
     let text = String::from_utf8_lossy(&printed.stdout);
     let fitting = fit(&text, limit);
     let cut = printed.truncated || fitting.len() < text.len();
     // Whole lines, unless one line is all there is.
-    let end = if cut {
-        fitting.rfind('\n').map_or(fitting.len(), |at| at + 1)
-    } else {
-        fitting.len()
-    };
+    let end = if cut { fitting.rfind('\n').map_or(fitting.len(), |at| at + 1) } else { fitting.len() };
     Ok((fitting[..end].to_owned(), cut))
 }
 
@@ -154,33 +122,15 @@ async fn files(
     to: &str,
     path: Option<&RepoPath>,
 ) -> Result<(Vec<Value>, bool), Failure> {
-    let git = workspace.git("diff").args(PLAIN).args([
-        "--raw",
-        "--numstat",
-        "-z",
-        "--end-of-options",
-        from,
-        to,
-        "--",
-    ]);
-    let printed = git
-        .args(path.map(RepoPath::as_str))
-        .limit(4 * 1024 * 1024)
-        .run()
-        .await
-        .map_err(no_such_revision)?;
+    let git = workspace.git("diff").args(PLAIN).args(["--raw", "--numstat", "-z", "--end-of-options", from, to, "--"]);
+    let printed = git.args(path.map(RepoPath::as_str)).limit(4 * 1024 * 1024).run().await.map_err(no_such_revision)?;
     let all = parse(&printed.stdout);
     let (mut files, mut used) = (Vec::new(), 0);
     let count = all.len();
     for file in all {
-        used += file
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, v)| v.as_str())
-            .map(json_string_len)
-            .sum::<usize>()
-            + FILE_OVERHEAD;
+        used +=
+            file.as_object().into_iter().flatten().filter_map(|(_, v)| v.as_str()).map(json_string_len).sum::<usize>()
+                + FILE_OVERHEAD;
         if used > MAX_FILES {
             break;
         }
@@ -193,9 +143,7 @@ async fn files(
 /// Reads `--raw --numstat -z`: first `:modes objects status NUL path NUL [path NUL]` for each file, then
 /// `added TAB deleted TAB path NUL`, where a rename has an empty path and then `NUL path NUL path NUL`.
 fn parse(stdout: &[u8]) -> Vec<Value> {
-    let mut fields = stdout
-        .split(|b| *b == 0)
-        .map(|f| String::from_utf8_lossy(f).into_owned());
+    let mut fields = stdout.split(|b| *b == 0).map(|f| String::from_utf8_lossy(f).into_owned());
     let (mut files, mut at) = (Vec::<Value>::new(), BTreeMap::<String, usize>::new());
     while let Some(field) = fields.next() {
         if field.starts_with(':') {
@@ -205,11 +153,7 @@ fn parse(stdout: &[u8]) -> Vec<Value> {
             at.insert(path, files.len());
             files.push(file);
         } else if let [added, deleted, path] = field.splitn(3, '\t').collect::<Vec<_>>()[..] {
-            let path = if path.is_empty() {
-                fields.nth(1).unwrap_or_default()
-            } else {
-                path.to_owned()
-            };
+            let path = if path.is_empty() { fields.nth(1).unwrap_or_default() } else { path.to_owned() };
             let Some(file) = at.get(&path).and_then(|i| files.get_mut(*i)) else {
                 continue;
             };
@@ -270,13 +214,9 @@ mod tests {
         );
         assert!(output["diff"].as_str().unwrap().contains("+1\n+2\n"));
         assert_eq!(output["truncated"], false);
-        let output = diff(json!({"from": "HEAD~1", "path": "added"}))
-            .await
-            .unwrap();
+        let output = diff(json!({"from": "HEAD~1", "path": "added"})).await.unwrap();
         assert_eq!(output["files"].as_array().unwrap().len(), 1);
-        let output = diff(json!({"from": "HEAD~1", "max_bytes": 60}))
-            .await
-            .unwrap();
+        let output = diff(json!({"from": "HEAD~1", "max_bytes": 60})).await.unwrap();
         assert_eq!(output["truncated"], true);
         let text = output["diff"].as_str().unwrap();
         assert!(text.len() <= 60 && text.ends_with('\n'), "{text:?}");
@@ -289,17 +229,8 @@ mod tests {
         let repo = Repo::new();
         repo.commit("a", "1\n");
         let mut repo = repo.prepared().await;
-        assert_eq!(
-            repo.call(Diff(repo.workspaces()), json!({})).await.unwrap()["diff"],
-            ""
-        );
-        let wrote = repo
-            .call(
-                Write(repo.workspaces()),
-                json!({"path": "a", "content": "2\n"}),
-            )
-            .await
-            .unwrap();
+        assert_eq!(repo.call(Diff(repo.workspaces()), json!({})).await.unwrap()["diff"], "");
+        let wrote = repo.call(Write(repo.workspaces()), json!({"path": "a", "content": "2\n"})).await.unwrap();
         repo.ctx.commit = wrote["commit"].as_str().map(str::to_owned);
         let output = repo.call(Diff(repo.workspaces()), json!({})).await.unwrap();
         assert!(output["diff"].as_str().unwrap().ends_with("-1\n+2\n"));
@@ -317,10 +248,7 @@ mod tests {
         let repo = repo.prepared().await;
         repo.bare(&["config", "diff.evil.textconv", &run]);
         repo.bare(&["config", "diff.evil.command", &run]);
-        let output = repo
-            .call(Diff(repo.workspaces()), json!({"from": "HEAD~1"}))
-            .await
-            .unwrap();
+        let output = repo.call(Diff(repo.workspaces()), json!({"from": "HEAD~1"})).await.unwrap();
         assert!(output["diff"].as_str().unwrap().contains("+1"));
         assert!(!mark.exists());
     }

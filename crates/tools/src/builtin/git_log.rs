@@ -54,12 +54,7 @@ pub(super) fn entry() -> ToolEntry {
             &["commits", "truncated"],
         ),
         reads: ToolReads::All,
-        ..new_entry(
-            "git.log",
-            "repo.read",
-            Effect::Read,
-            "Lists the commits of a range.",
-        )
+        ..new_entry("git.log", "repo.read", Effect::Read, "Lists the commits of a range.")
     }
 }
 
@@ -70,30 +65,15 @@ impl Tool for Log {
     }
 
     async fn run(&self, ctx: &ToolContext, args: Value) -> Result<ToolOutput, Failure> {
-        let Args {
-            range: named,
-            max,
-            path,
-        } = read(args)?;
+        let Args { range: named, max, path } = read(args)?;
         let workspace = self.0.open(ctx)?;
-        let path = path
-            .as_deref()
-            .map(RepoPath::parse_or_root)
-            .transpose()?
-            .flatten();
+        let path = path.as_deref().map(RepoPath::parse_or_root).transpose()?.flatten();
         let named = named.unwrap_or_else(|| "HEAD".to_owned());
         let range = range(&named, workspace.commit())?;
         let max = max.unwrap_or(DEFAULT_MAX);
         let git = workspace
             .git("log")
-            .args([
-                "-z",
-                "--no-show-signature",
-                "--no-mailmap",
-                "--no-ext-diff",
-                "--no-textconv",
-                "--no-color",
-            ])
+            .args(["-z", "--no-show-signature", "--no-mailmap", "--no-ext-diff", "--no-textconv", "--no-color"])
             .arg("--format=tformat:%H%x00%an%x00%ae%x00%aI%x00%s%x00%b")
             .arg(format!("--max-count={}", max + 1))
             .args(["--end-of-options", &range, "--"])
@@ -102,9 +82,7 @@ impl Tool for Log {
         let printed = git.run().await.map_err(|e| no_such_range(e, &named))?;
         let (commits, truncated) = commits(&printed.stdout, max);
         let truncated = truncated || printed.truncated;
-        Ok(ToolOutput::of_repo(
-            json!({"commits": commits, "truncated": truncated}),
-        ))
+        Ok(ToolOutput::of_repo(json!({"commits": commits, "truncated": truncated})))
     }
 }
 
@@ -153,12 +131,7 @@ mod tests {
     use crate::builtin::testing::Repo;
 
     fn subjects(output: &Value) -> Vec<&str> {
-        output["commits"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|c| c["subject"].as_str().unwrap())
-            .collect()
+        output["commits"].as_array().unwrap().iter().map(|c| c["subject"].as_str().unwrap()).collect()
     }
 
     #[tokio::test]
@@ -170,33 +143,15 @@ mod tests {
         repo.git(&["tag", "v1", "HEAD~1"]);
         let repo = repo.prepared().await;
         let log = async |args| repo.call(Log(repo.workspaces()), args).await;
-        assert_eq!(
-            subjects(&log(json!({})).await.unwrap()),
-            ["a 3", "b 2", "a 1"]
-        );
-        assert_eq!(
-            subjects(&log(json!({"range": "v1..HEAD"})).await.unwrap()),
-            ["a 3"]
-        );
-        assert_eq!(
-            subjects(&log(json!({"range": "HEAD~1"})).await.unwrap()),
-            ["b 2", "a 1"]
-        );
+        assert_eq!(subjects(&log(json!({})).await.unwrap()), ["a 3", "b 2", "a 1"]);
+        assert_eq!(subjects(&log(json!({"range": "v1..HEAD"})).await.unwrap()), ["a 3"]);
+        assert_eq!(subjects(&log(json!({"range": "HEAD~1"})).await.unwrap()), ["b 2", "a 1"]);
         assert_eq!(subjects(&log(json!({"path": "b"})).await.unwrap()), ["b 2"]);
-        assert_eq!(
-            subjects(&log(json!({"range": "HEAD..v1"})).await.unwrap()),
-            Vec::<&str>::new()
-        );
+        assert_eq!(subjects(&log(json!({"range": "HEAD..v1"})).await.unwrap()), Vec::<&str>::new());
         let cut = log(json!({"max": 2})).await.unwrap();
-        assert_eq!(
-            (subjects(&cut), &cut["truncated"]),
-            (vec!["a 3", "b 2"], &json!(true))
-        );
+        assert_eq!((subjects(&cut), &cut["truncated"]), (vec!["a 3", "b 2"], &json!(true)));
         let failure = log(json!({"range": "HEAD~20..HEAD"})).await.unwrap_err();
-        assert!(
-            failure.message.contains("HEAD~20..HEAD names no commits"),
-            "{failure}"
-        );
+        assert!(failure.message.contains("HEAD~20..HEAD names no commits"), "{failure}");
         assert!(log(json!({"range": "--output=x"})).await.is_err());
     }
 
@@ -204,13 +159,7 @@ mod tests {
     async fn every_field_of_a_commit() {
         let repo = Repo::new();
         repo.commit("a", "1");
-        repo.git(&[
-            "commit",
-            "-q",
-            "--amend",
-            "-m",
-            "Subject \"q\"\n\nBody\nmore\n",
-        ]);
+        repo.git(&["commit", "-q", "--amend", "-m", "Subject \"q\"\n\nBody\nmore\n"]);
         let repo = repo.prepared().await;
         let output = repo.call(Log(repo.workspaces()), json!({})).await.unwrap();
         assert_eq!(
@@ -225,18 +174,9 @@ mod tests {
 
     #[test]
     fn much_text_is_cut_below_the_limit() {
-        let one = format!(
-            "{}\0A\0e\02024\0s\0{}\0",
-            "1".repeat(40),
-            "\u{1}".repeat(50_000)
-        );
+        let one = format!("{}\0A\0e\02024\0s\0{}\0", "1".repeat(40), "\u{1}".repeat(50_000));
         let (found, truncated) = commits(one.repeat(100).as_bytes(), 1000);
         assert!(truncated && !found.is_empty());
-        assert!(
-            json!({"commits": found, "truncated": true})
-                .to_string()
-                .len()
-                <= MAX_INLINE_BYTES
-        );
+        assert!(json!({"commits": found, "truncated": true}).to_string().len() <= MAX_INLINE_BYTES);
     }
 }

@@ -85,18 +85,12 @@ mod tests {
     #[test]
     fn the_catalogue_and_the_tools_agree_and_every_schema_compiles() {
         let workspaces = Arc::new(Workspaces::new(WorkspaceConfig::new("state".into())));
-        let served: Vec<_> = builtin(&workspaces)
-            .into_iter()
-            .map(|tool| CheckedTool::new(tool).unwrap().entry().clone())
-            .collect();
+        let served: Vec<_> =
+            builtin(&workspaces).into_iter().map(|tool| CheckedTool::new(tool).unwrap().entry().clone()).collect();
         assert_eq!(served, catalogue());
         assert!(served.is_sorted_by_key(|e| e.name.clone()));
         for entry in served {
-            assert!(
-                !entry.description.is_empty(),
-                "{} says nothing about itself",
-                entry.name
-            );
+            assert!(!entry.description.is_empty(), "{} says nothing about itself", entry.name);
         }
     }
 }

@@ -46,12 +46,7 @@ pub(super) fn entry() -> ToolEntry {
             &["entries", "truncated"],
         ),
         reads: ToolReads::All,
-        ..new_entry(
-            "repo.list",
-            "repo.read",
-            Effect::Read,
-            "Lists a directory of the workspace.",
-        )
+        ..new_entry("repo.list", "repo.read", Effect::Read, "Lists a directory of the workspace.")
     }
 }
 
@@ -84,23 +79,15 @@ impl Tool for List {
             }
             entries.push(json!({"path": path, "type": entry.kind.as_str(), "size": entry.size}));
         }
-        Ok(ToolOutput::of_repo(
-            json!({"entries": entries, "truncated": truncated}),
-        ))
+        Ok(ToolOutput::of_repo(json!({"entries": entries, "truncated": truncated})))
     }
 }
 
 async fn directory(workspace: &Workspace<'_>, path: &RepoPath) -> Result<String, Failure> {
     match workspace.lookup(path).await? {
         Some(entry) if entry.kind == Kind::Directory => Ok(entry.object),
-        Some(entry) => Err(failure::invalid(format!(
-            "path {path} is a {}, not a directory",
-            entry.kind.as_str()
-        ))),
-        None => Err(failure::not_found(format!(
-            "there is no directory {path} at {}",
-            workspace.commit()
-        ))),
+        Some(entry) => Err(failure::invalid(format!("path {path} is a {}, not a directory", entry.kind.as_str()))),
+        None => Err(failure::not_found(format!("there is no directory {path} at {}", workspace.commit()))),
     }
 }
 
@@ -110,12 +97,7 @@ mod tests {
     use crate::builtin::testing::Repo;
 
     fn paths(output: &Value) -> Vec<&str> {
-        output["entries"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|e| e["path"].as_str().unwrap())
-            .collect()
+        output["entries"].as_array().unwrap().iter().map(|e| e["path"].as_str().unwrap()).collect()
     }
 
     #[tokio::test]
@@ -136,24 +118,10 @@ mod tests {
             ])
         );
         assert_eq!(output["truncated"], false);
-        assert_eq!(
-            paths(&list(json!({"recursive": true})).await.unwrap()),
-            ["a", "b", "b/c", "b/c/d", "l"]
-        );
-        assert_eq!(
-            paths(
-                &list(json!({"path": "b/", "recursive": true}))
-                    .await
-                    .unwrap()
-            ),
-            ["b/c", "b/c/d"]
-        );
+        assert_eq!(paths(&list(json!({"recursive": true})).await.unwrap()), ["a", "b", "b/c", "b/c/d", "l"]);
+        assert_eq!(paths(&list(json!({"path": "b/", "recursive": true})).await.unwrap()), ["b/c", "b/c/d"]);
         assert_eq!(paths(&list(json!({"path": "."})).await.unwrap()).len(), 3);
-        for (path, says) in [
-            ("a", "is a file"),
-            ("l", "is a symlink"),
-            ("none", "no directory none"),
-        ] {
+        for (path, says) in [("a", "is a file"), ("l", "is a symlink"), ("none", "no directory none")] {
             let failure = list(json!({"path": path})).await.unwrap_err();
             assert!(failure.message.contains(says), "{failure}");
         }

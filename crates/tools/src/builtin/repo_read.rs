@@ -41,12 +41,7 @@ pub(super) fn entry() -> ToolEntry {
             &["path", "content", "size", "encoding"],
         ),
         reads: ToolReads::Arguments(vec!["path".to_owned()]),
-        ..new_entry(
-            "repo.read",
-            "repo.read",
-            Effect::Read,
-            "Reads a file of the workspace.",
-        )
+        ..new_entry("repo.read", "repo.read", Effect::Read, "Reads a file of the workspace.")
     }
 }
 
@@ -67,15 +62,9 @@ impl Tool for Read {
             )));
         }
         let limit = max_bytes.unwrap_or(MAX_INLINE_BYTES);
-        let blob = workspace
-            .git("cat-file")
-            .args(["blob", &object])
-            .limit(limit)
-            .run()
-            .await?;
+        let blob = workspace.git("cat-file").args(["blob", &object]).limit(limit).run().await?;
         let (content, encoding) = encode(blob.stdout, blob.truncated);
-        let mut output =
-            json!({"path": path.as_str(), "content": content, "size": size, "encoding": encoding});
+        let mut output = json!({"path": path.as_str(), "content": content, "size": size, "encoding": encoding});
         if blob.truncated {
             output["truncated"] = json!(true);
         }
@@ -85,27 +74,18 @@ impl Tool for Read {
 
 async fn find(workspace: &Workspace<'_>, path: &RepoPath) -> Result<(String, u64), Failure> {
     let entry = workspace.lookup(path).await?;
-    let entry = entry.ok_or_else(|| {
-        failure::not_found(format!("there is no file {path} at {}", workspace.commit()))
-    })?;
+    let entry =
+        entry.ok_or_else(|| failure::not_found(format!("there is no file {path} at {}", workspace.commit())))?;
     match entry.kind {
         Kind::File { .. } => Ok((entry.object, entry.size)),
         Kind::Symlink => {
-            let target = workspace
-                .git("cat-file")
-                .args(["blob", &entry.object])
-                .limit(4096)
-                .run()
-                .await?;
+            let target = workspace.git("cat-file").args(["blob", &entry.object]).limit(4096).run().await?;
             Err(failure::invalid(format!(
                 "path {path} is a symbolic link to {:?}, which is not followed: read that path instead",
                 target.text()
             )))
         }
-        other => Err(failure::invalid(format!(
-            "path {path} is a {}, not a file",
-            other.as_str()
-        ))),
+        other => Err(failure::invalid(format!("path {path} is a {}, not a file", other.as_str()))),
     }
 }
 
@@ -139,19 +119,10 @@ mod tests {
         std::fs::write(repo.source().join("bin"), [0xff, 0, 1]).unwrap();
         let repo = repo.prepared().await;
         let output = read(&repo, json!({"path": "./dir/a b.txt"})).await.unwrap();
-        assert_eq!(
-            output,
-            json!({"path": "dir/a b.txt", "content": "héllo\n", "size": 7, "encoding": "utf-8"})
-        );
+        assert_eq!(output, json!({"path": "dir/a b.txt", "content": "héllo\n", "size": 7, "encoding": "utf-8"}));
         let output = read(&repo, json!({"path": "bin"})).await.unwrap();
-        assert_eq!(
-            (&output["content"], &output["encoding"]),
-            (&json!("/wAB"), &json!("base64"))
-        );
-        let whole = repo
-            .call_whole(Read(repo.workspaces()), json!({"path": "bin"}))
-            .await
-            .unwrap();
+        assert_eq!((&output["content"], &output["encoding"]), (&json!("/wAB"), &json!("base64")));
+        let whole = repo.call_whole(Read(repo.workspaces()), json!({"path": "bin"})).await.unwrap();
         assert_eq!(whole.labels, Labels::one("repo"));
     }
 
@@ -160,16 +131,9 @@ mod tests {
         let repo = Repo::new();
         repo.commit("a", "hé");
         let repo = repo.prepared().await;
-        let output = read(&repo, json!({"path": "a", "max_bytes": 2}))
-            .await
-            .unwrap();
-        assert_eq!(
-            output,
-            json!({"path": "a", "content": "h", "size": 3, "encoding": "utf-8", "truncated": true})
-        );
-        let output = read(&repo, json!({"path": "a", "max_bytes": 3}))
-            .await
-            .unwrap();
+        let output = read(&repo, json!({"path": "a", "max_bytes": 2})).await.unwrap();
+        assert_eq!(output, json!({"path": "a", "content": "h", "size": 3, "encoding": "utf-8", "truncated": true}));
+        let output = read(&repo, json!({"path": "a", "max_bytes": 3})).await.unwrap();
         assert!(output.get("truncated").is_none());
     }
 
@@ -184,11 +148,7 @@ mod tests {
             assert_eq!(failure.code, ErrorCode::TooLarge);
             assert!(failure.message.contains("max_bytes"), "{failure}");
         }
-        assert!(
-            read(&repo, json!({"path": "big", "max_bytes": 1000}))
-                .await
-                .is_ok()
-        );
+        assert!(read(&repo, json!({"path": "big", "max_bytes": 1000})).await.is_ok());
     }
 
     #[tokio::test]

@@ -40,12 +40,7 @@ pub(super) fn entry() -> ToolEntry {
             &["path", "bytes", "commit"],
         ),
         writes: ToolReads::Arguments(vec!["path".to_owned()]),
-        ..new_entry(
-            "repo.write",
-            "repo.write",
-            Effect::Idempotent,
-            "Writes a file of the workspace and commits it.",
-        )
+        ..new_entry("repo.write", "repo.write", Effect::Idempotent, "Writes a file of the workspace and commits it.")
     }
 }
 
@@ -56,35 +51,20 @@ impl Tool for Write {
     }
 
     async fn run(&self, ctx: &ToolContext, args: Value) -> Result<ToolOutput, Failure> {
-        let Args {
-            path,
-            content,
-            encoding,
-        } = read(args)?;
+        let Args { path, content, encoding } = read(args)?;
         let path = RepoPath::parse(&path)?;
         let content = match encoding.as_deref() {
-            Some("base64") => STANDARD
-                .decode(content)
-                .map_err(|e| failure::invalid(format!("the content is not base64: {e}")))?,
+            Some("base64") => {
+                STANDARD.decode(content).map_err(|e| failure::invalid(format!("the content is not base64: {e}")))?
+            }
             _ => content.into_bytes(),
         };
         let workspace = self.0.open(ctx)?;
         let base = workspace.commit().to_owned();
         let commit = workspace.write(ctx, &path, &content).await?;
-        let paths = if commit == base {
-            Vec::new()
-        } else {
-            vec![path.to_string()]
-        };
+        let paths = if commit == base { Vec::new() } else { vec![path.to_string()] };
         let output = json!({"path": path.as_str(), "bytes": content.len(), "commit": commit});
-        Ok(ToolOutput {
-            workspace: Some(WorkspaceChange {
-                base,
-                commit,
-                paths,
-            }),
-            ..ToolOutput::new(output)
-        })
+        Ok(ToolOutput { workspace: Some(WorkspaceChange { base, commit, paths }), ..ToolOutput::new(output) })
     }
 }
 
@@ -116,37 +96,13 @@ mod tests {
     async fn commits_on_top_of_the_calls_commit_and_nothing_else() {
         let repo = ready().await;
         let base = repo.head();
-        for (path, content) in [
-            ("a", "changed"),
-            ("new/deep/file", "x\ny"),
-            ("sp \"ace é", ""),
-            ("-x", "dash"),
-        ] {
-            let change = write(&repo, json!({"path": path, "content": content}))
-                .await
-                .unwrap();
+        for (path, content) in [("a", "changed"), ("new/deep/file", "x\ny"), ("sp \"ace é", ""), ("-x", "dash")] {
+            let change = write(&repo, json!({"path": path, "content": content})).await.unwrap();
+            assert_eq!((change.base.as_str(), change.paths.as_slice()), (base.as_str(), [path.to_owned()].as_slice()));
+            assert_eq!(repo.bare(&["show", &format!("{}:{path}", change.commit)]), content);
+            assert_eq!(repo.bare(&["rev-parse", &format!("{}^", change.commit)]), base);
             assert_eq!(
-                (change.base.as_str(), change.paths.as_slice()),
-                (base.as_str(), [path.to_owned()].as_slice())
-            );
-            assert_eq!(
-                repo.bare(&["show", &format!("{}:{path}", change.commit)]),
-                content
-            );
-            assert_eq!(
-                repo.bare(&["rev-parse", &format!("{}^", change.commit)]),
-                base
-            );
-            assert_eq!(
-                repo.bare(&[
-                    "-c",
-                    "core.quotePath=false",
-                    "diff",
-                    "--name-only",
-                    "-z",
-                    &base,
-                    &change.commit
-                ]),
+                repo.bare(&["-c", "core.quotePath=false", "diff", "--name-only", "-z", &base, &change.commit]),
                 format!("{path}\0")
             );
         }
@@ -163,42 +119,24 @@ mod tests {
         assert_eq!(repo.bare(&["show", &format!("{}:a", first.commit)]), "hi");
         repo.bare(&["gc", "--quiet", "--prune=now"]);
         assert_eq!(repo.bare(&["cat-file", "-t", &first.commit]), "commit");
-        assert_ne!(
-            write(&repo, json!({"path": "a", "content": "ho"}))
-                .await
-                .unwrap()
-                .commit,
-            first.commit
-        );
-        assert_ne!(
-            write(&repo.with_key("other"), args()).await.unwrap().commit,
-            first.commit
-        );
+        assert_ne!(write(&repo, json!({"path": "a", "content": "ho"})).await.unwrap().commit, first.commit);
+        assert_ne!(write(&repo.with_key("other"), args()).await.unwrap().commit, first.commit);
     }
 
     #[tokio::test]
     async fn unchanged_content_makes_no_commit() {
         let repo = ready().await;
-        let change = write(&repo, json!({"path": "a", "content": "one"}))
-            .await
-            .unwrap();
+        let change = write(&repo, json!({"path": "a", "content": "one"})).await.unwrap();
         assert_eq!((change.commit, change.paths), (repo.head(), Vec::new()));
-        let change = write(&repo, json!({"path": "a", "content": "two"}))
-            .await
-            .unwrap();
+        let change = write(&repo, json!({"path": "a", "content": "two"})).await.unwrap();
         assert_ne!(change.commit, repo.head());
     }
 
     #[tokio::test]
     async fn an_executable_stays_one() {
         let repo = ready().await;
-        let change = write(&repo, json!({"path": "tool.sh", "content": "exit"}))
-            .await
-            .unwrap();
-        assert!(
-            repo.bare(&["ls-tree", &change.commit, "tool.sh"])
-                .starts_with("100755")
-        );
+        let change = write(&repo, json!({"path": "tool.sh", "content": "exit"})).await.unwrap();
+        assert!(repo.bare(&["ls-tree", &change.commit, "tool.sh"]).starts_with("100755"));
     }
 
     #[tokio::test]
@@ -214,20 +152,12 @@ mod tests {
             (".git/hooks/post-commit", "git's own"),
             ("dir/.GIT/config", "git's own"),
         ] {
-            let failure = write(&repo, json!({"path": path, "content": "x"}))
-                .await
-                .unwrap_err();
+            let failure = write(&repo, json!({"path": path, "content": "x"})).await.unwrap_err();
             assert!(failure.message.contains(says), "{path}: {failure}");
             assert_eq!(failure.effect, aidt_domain::EffectHint::None);
         }
         let bad = json!({"path": "a", "content": "§", "encoding": "base64"});
-        assert!(
-            write(&repo, bad)
-                .await
-                .unwrap_err()
-                .message
-                .contains("base64")
-        );
+        assert!(write(&repo, bad).await.unwrap_err().message.contains("base64"));
     }
 
     #[tokio::test]
@@ -245,12 +175,7 @@ mod tests {
     async fn without_a_workspace_it_says_how_to_get_one() {
         let mut repo = ready().await;
         repo.ctx.commit = None;
-        let failure = write(&repo, json!({"path": "a", "content": ""}))
-            .await
-            .unwrap_err();
-        assert!(
-            failure.message.contains("workspace: { git: . }"),
-            "{failure}"
-        );
+        let failure = write(&repo, json!({"path": "a", "content": ""})).await.unwrap_err();
+        assert!(failure.message.contains("workspace: { git: . }"), "{failure}");
     }
 }

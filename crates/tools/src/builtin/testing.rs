@@ -68,17 +68,12 @@ pub(crate) async fn call_with(
     ctx: &ToolContext,
     args: Value,
 ) -> Result<CallOutput, Failure> {
-    CheckedTool::new(Arc::new(tool))
-        .unwrap()
-        .call(ctx, args.to_string().as_bytes())
-        .await
+    CheckedTool::new(Arc::new(tool)).unwrap().call(ctx, args.to_string().as_bytes()).await
 }
 
 /// The tool's output, read.
 pub(crate) async fn call(tool: impl Tool + 'static, args: Value) -> Result<Value, Failure> {
-    call_with(tool, &context(), args)
-        .await
-        .map(|o| serde_json::from_slice(&o.output).unwrap())
+    call_with(tool, &context(), args).await.map(|o| serde_json::from_slice(&o.output).unwrap())
 }
 
 /// Runs git as a person would, with a fixed author and date.
@@ -86,14 +81,7 @@ pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
     let date = "2024-05-06T07:08:09Z";
     let output = Command::new("git")
         .current_dir(dir)
-        .args([
-            "-c",
-            "user.name=Ann",
-            "-c",
-            "user.email=ann@example.org",
-            "-c",
-            "protocol.file.allow=always",
-        ])
+        .args(["-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "protocol.file.allow=always"])
         .args(args)
         .env("GIT_AUTHOR_DATE", date)
         .env("GIT_COMMITTER_DATE", date)
@@ -103,9 +91,7 @@ pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "git {args:?}: {stderr}");
-    String::from_utf8_lossy(&output.stdout)
-        .trim_end_matches('\n')
-        .to_owned()
+    String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned()
 }
 
 /// A person's repository, and the workspace of a run on it.
@@ -123,15 +109,8 @@ impl Repo {
         let source = dir.path().join("source");
         std::fs::create_dir(&source).unwrap();
         git(&source, &["init", "-q", "-b", "main"]);
-        let config = WorkspaceConfig {
-            allowed_roots: vec![source],
-            ..WorkspaceConfig::new(dir.path().join("state"))
-        };
-        Self {
-            dir,
-            workspaces: Arc::new(Workspaces::new(config)),
-            ctx: context(),
-        }
+        let config = WorkspaceConfig { allowed_roots: vec![source], ..WorkspaceConfig::new(dir.path().join("state")) };
+        Self { dir, workspaces: Arc::new(Workspaces::new(config)), ctx: context() }
     }
 
     pub(crate) fn source(&self) -> PathBuf {
@@ -180,11 +159,7 @@ impl Repo {
 
     pub(crate) fn make_executable(&self, path: &str) {
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(
-            self.source().join(path),
-            std::fs::Permissions::from_mode(0o755),
-        )
-        .unwrap();
+        std::fs::set_permissions(self.source().join(path), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Commits what is left to commit, and prepares the run's workspace at HEAD.
@@ -193,9 +168,7 @@ impl Repo {
             self.git(&["add", "-A"]);
             self.git(&["commit", "-q", "-m", "the rest"]);
         }
-        let prepared = call_with(Prepare(self.workspaces()), &self.ctx, json!({"git": "."}))
-            .await
-            .unwrap();
+        let prepared = call_with(Prepare(self.workspaces()), &self.ctx, json!({"git": "."})).await.unwrap();
         self.ctx.commit = Some(prepared.workspace.unwrap().commit);
         self
     }
@@ -219,21 +192,11 @@ impl Repo {
         other
     }
 
-    pub(crate) async fn call_whole(
-        &self,
-        tool: impl Tool + 'static,
-        args: Value,
-    ) -> Result<CallOutput, Failure> {
+    pub(crate) async fn call_whole(&self, tool: impl Tool + 'static, args: Value) -> Result<CallOutput, Failure> {
         call_with(tool, &self.ctx, args).await
     }
 
-    pub(crate) async fn call(
-        &self,
-        tool: impl Tool + 'static,
-        args: Value,
-    ) -> Result<Value, Failure> {
-        self.call_whole(tool, args)
-            .await
-            .map(|o| serde_json::from_slice(&o.output).unwrap())
+    pub(crate) async fn call(&self, tool: impl Tool + 'static, args: Value) -> Result<Value, Failure> {
+        self.call_whole(tool, args).await.map(|o| serde_json::from_slice(&o.output).unwrap())
     }
 }

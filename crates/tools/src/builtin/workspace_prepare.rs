@@ -30,12 +30,7 @@ pub(super) fn entry() -> ToolEntry {
             &["git"],
         ),
         output_schema: object(json!({"commit": {"type": "string"}}), &["commit"]),
-        ..new_entry(
-            "workspace.prepare",
-            "repo.clone",
-            Effect::Idempotent,
-            "Clones the run's repository.",
-        )
+        ..new_entry("workspace.prepare", "repo.clone", Effect::Idempotent, "Clones the run's repository.")
     }
 }
 
@@ -48,15 +43,8 @@ impl Tool for Prepare {
     async fn run(&self, ctx: &ToolContext, args: Value) -> Result<ToolOutput, Failure> {
         let Args { git, rev } = read(args)?;
         let commit = self.0.prepare(ctx, &git, rev.as_deref()).await?;
-        let change = WorkspaceChange {
-            base: String::new(),
-            commit: commit.clone(),
-            paths: Vec::new(),
-        };
-        Ok(ToolOutput {
-            workspace: Some(change),
-            ..ToolOutput::of_repo(json!({"commit": commit}))
-        })
+        let change = WorkspaceChange { base: String::new(), commit: commit.clone(), paths: Vec::new() };
+        Ok(ToolOutput { workspace: Some(change), ..ToolOutput::of_repo(json!({"commit": commit})) })
     }
 }
 
@@ -82,25 +70,14 @@ mod tests {
     #[tokio::test]
     async fn starts_at_head_or_at_what_ref_names() {
         let repo = fresh();
-        let (head, first) = (
-            repo.git(&["rev-parse", "HEAD"]),
-            repo.git(&["rev-parse", "HEAD~1"]),
-        );
+        let (head, first) = (repo.git(&["rev-parse", "HEAD"]), repo.git(&["rev-parse", "HEAD~1"]));
         repo.git(&["tag", "v1", "HEAD~1"]);
         assert_eq!(prepare(&repo, json!({"git": "."})).await.unwrap(), head);
         for rev in ["v1", "HEAD~1", first.as_str()] {
             let other = repo.other_run();
-            assert_eq!(
-                prepare(&other, json!({"git": ".", "ref": rev}))
-                    .await
-                    .unwrap(),
-                first,
-                "{rev}"
-            );
+            assert_eq!(prepare(&other, json!({"git": ".", "ref": rev})).await.unwrap(), first, "{rev}");
         }
-        let failure = prepare(&repo.other_run(), json!({"git": ".", "ref": "none"}))
-            .await
-            .unwrap_err();
+        let failure = prepare(&repo.other_run(), json!({"git": ".", "ref": "none"})).await.unwrap_err();
         assert!(failure.message.contains("no revision none"), "{failure}");
     }
 
@@ -128,16 +105,7 @@ mod tests {
         std::fs::write(repo.source().join("a.txt"), "dirty").unwrap();
         repo.git(&["checkout", "-q", "--detach", "HEAD"]);
         let shallow = repo.source().join("shallow");
-        git(
-            &repo.source(),
-            &[
-                "clone",
-                "-q",
-                "--depth=1",
-                &format!("file://{}", repo.source().display()),
-                "shallow",
-            ],
-        );
+        git(&repo.source(), &["clone", "-q", "--depth=1", &format!("file://{}", repo.source().display()), "shallow"]);
         assert!(shallow.join(".git/shallow").exists());
         let commit = prepare(&repo, json!({"git": "shallow"})).await.unwrap();
         assert_eq!(commit, repo.git(&["rev-parse", "HEAD"]));
@@ -145,9 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_repository_without_commits_says_so() {
-        let failure = prepare(&Repo::new(), json!({"git": "."}))
-            .await
-            .unwrap_err();
+        let failure = prepare(&Repo::new(), json!({"git": "."})).await.unwrap_err();
         assert!(failure.message.contains("no commit yet"), "{failure}");
     }
 
@@ -155,12 +121,7 @@ mod tests {
     async fn hooks_of_the_source_never_run() {
         let repo = fresh();
         let mark = repo.source().join("ran");
-        for hook in [
-            "post-checkout",
-            "reference-transaction",
-            "post-update",
-            "pre-auto-gc",
-        ] {
+        for hook in ["post-checkout", "reference-transaction", "post-update", "pre-auto-gc"] {
             repo.hook(hook, &format!("touch {}", mark.display()));
         }
         prepare(&repo, json!({"git": "."})).await.unwrap();

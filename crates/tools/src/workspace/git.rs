@@ -62,10 +62,7 @@ pub(super) struct Git {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GitError {
     #[error("cannot run {program}: install git, or set the path to it")]
-    Start {
-        program: String,
-        source: std::io::Error,
-    },
+    Start { program: String, source: std::io::Error },
     #[error("talking to git failed")]
     Io(#[from] std::io::Error),
     #[error("git {command} ran longer than {} s and was killed", limit.as_secs())]
@@ -85,21 +82,14 @@ impl From<GitError> for Failure {
         };
         let (reason, retryable) = match &error {
             GitError::Cancelled { .. } => {
-                return Self {
-                    effect: EffectHint::Maybe,
-                    ..failure::cancelled()
-                };
+                return Self { effect: EffectHint::Maybe, ..failure::cancelled() };
             }
             GitError::Start { .. } => ("git_missing", false),
             GitError::Io(_) => ("git_io", true),
             GitError::TimedOut { .. } => ("git_timeout", true),
             GitError::Exit { .. } => ("git_failed", false),
         };
-        Self {
-            reason: Some(reason.to_owned()),
-            retryable,
-            ..Self::transient(ErrorCode::ToolFailed, message)
-        }
+        Self { reason: Some(reason.to_owned()), retryable, ..Self::transient(ErrorCode::ToolFailed, message) }
     }
 }
 
@@ -114,9 +104,7 @@ pub(crate) struct GitOutput {
 impl GitOutput {
     /// As text, with U+FFFD for what is not UTF-8, without the final newline.
     pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout)
-            .trim_end_matches('\n')
-            .to_owned()
+        String::from_utf8_lossy(&self.stdout).trim_end_matches('\n').to_owned()
     }
 }
 
@@ -142,36 +130,16 @@ impl Git {
         cancel: &'a CancellationToken,
     ) -> GitCommand<'a> {
         let mut command = Command::new(&self.program);
-        command
-            .env_clear()
-            .envs(self.env.iter().map(|(k, v)| (k, v)))
-            .envs(ENVIRONMENT.iter().copied());
+        command.env_clear().envs(self.env.iter().map(|(k, v)| (k, v))).envs(ENVIRONMENT.iter().copied());
         for setting in CONFIGURATION.iter().chain(config) {
             command.arg("-c").arg(setting);
         }
         let mut git_dir = OsString::from("--git-dir=");
         git_dir.push(dir);
         command.arg(git_dir);
-        command.args([
-            "--no-pager",
-            "--no-optional-locks",
-            "--no-replace-objects",
-            "--literal-pathspecs",
-            name,
-        ]);
-        command
-            .current_dir(dir)
-            .kill_on_drop(true)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        GitCommand {
-            git: self,
-            cancel,
-            name,
-            command,
-            stdin: None,
-            limit: 1024 * 1024,
-        }
+        command.args(["--no-pager", "--no-optional-locks", "--no-replace-objects", "--literal-pathspecs", name]);
+        command.current_dir(dir).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
+        GitCommand { git: self, cancel, name, command, stdin: None, limit: 1024 * 1024 }
     }
 }
 
@@ -204,15 +172,11 @@ impl GitCommand<'_> {
     pub(crate) async fn run(mut self) -> Result<GitOutput, GitError> {
         let name = self.name;
         let (limit, time_limit, cancel) = (self.limit, self.git.time_limit, self.cancel);
-        self.command.stdin(if self.stdin.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        });
-        let mut child = self.command.spawn().map_err(|source| GitError::Start {
-            program: self.git.program.display().to_string(),
-            source,
-        })?;
+        self.command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        let mut child = self
+            .command
+            .spawn()
+            .map_err(|source| GitError::Start { program: self.git.program.display().to_string(), source })?;
         let ended = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(GitError::Cancelled { command: name.to_owned() }),
@@ -230,12 +194,7 @@ impl GitCommand<'_> {
 }
 
 /// Feeds git and reads what it says until it ends or says too much.
-async fn converse(
-    child: &mut Child,
-    stdin: Option<Bytes>,
-    limit: usize,
-    name: &str,
-) -> Result<GitOutput, GitError> {
+async fn converse(child: &mut Child, stdin: Option<Bytes>, limit: usize, name: &str) -> Result<GitOutput, GitError> {
     let (input, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (fed, (stdout, truncated), (stderr, _)) = tokio::try_join!(
         feed(input, stdin),
@@ -255,10 +214,7 @@ async fn converse(
     let status = child.wait().await?;
     if !truncated && !status.success() {
         let stderr = String::from_utf8_lossy(&stderr).trim().to_owned();
-        return Err(GitError::Exit {
-            command: name.to_owned(),
-            stderr,
-        });
+        return Err(GitError::Exit { command: name.to_owned(), stderr });
     }
     Ok(GitOutput { stdout, truncated })
 }
@@ -275,10 +231,7 @@ async fn feed(input: Option<ChildStdin>, bytes: Option<Bytes>) -> std::io::Resul
 }
 
 /// At most `limit` bytes, and whether there was more.
-async fn read_up_to<R: AsyncRead + Unpin>(
-    from: Option<R>,
-    limit: usize,
-) -> std::io::Result<(Vec<u8>, bool)> {
+async fn read_up_to<R: AsyncRead + Unpin>(from: Option<R>, limit: usize) -> std::io::Result<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
     if let Some(from) = from {
         from.take(limit as u64 + 1).read_to_end(&mut bytes).await?;
@@ -289,18 +242,12 @@ async fn read_up_to<R: AsyncRead + Unpin>(
 }
 
 /// The first `limit` bytes; reads on to the end, so that the writer never blocks.
-async fn read_all_keep<R: AsyncRead + Unpin>(
-    from: Option<R>,
-    limit: usize,
-) -> std::io::Result<(Vec<u8>, bool)> {
+async fn read_all_keep<R: AsyncRead + Unpin>(from: Option<R>, limit: usize) -> std::io::Result<(Vec<u8>, bool)> {
     let Some(mut from) = from else {
         return Ok((Vec::new(), false));
     };
     let mut kept = Vec::new();
-    (&mut from)
-        .take(limit as u64)
-        .read_to_end(&mut kept)
-        .await?;
+    (&mut from).take(limit as u64).read_to_end(&mut kept).await?;
     let more = tokio::io::copy(&mut from, &mut tokio::io::sink()).await? > 0;
     Ok((kept, more))
 }
@@ -320,11 +267,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_binary_says_what_to_do() {
         let (git, cancel) = (git("no-such-git"), CancellationToken::new());
-        let error = git
-            .command(Path::new("/"), "version", &[], &cancel)
-            .run()
-            .await
-            .unwrap_err();
+        let error = git.command(Path::new("/"), "version", &[], &cancel).run().await.unwrap_err();
         assert!(error.to_string().contains("install git"), "{error}");
         assert_eq!(Failure::from(error).reason.as_deref(), Some("git_missing"));
     }
@@ -334,27 +277,14 @@ mod tests {
         let (git, cancel) = (git("git"), CancellationToken::new());
         cancel.cancel();
         // It would read its standard input for ever.
-        let error = git
-            .command(Path::new("/"), "hash-object", &[], &cancel)
-            .arg("--stdin")
-            .run()
-            .await;
-        assert!(
-            matches!(error, Err(GitError::Cancelled { .. })),
-            "{error:?}"
-        );
+        let error = git.command(Path::new("/"), "hash-object", &[], &cancel).arg("--stdin").run().await;
+        assert!(matches!(error, Err(GitError::Cancelled { .. })), "{error:?}");
     }
 
     #[tokio::test]
     async fn output_above_the_limit_is_cut_and_git_killed() {
         let (git, cancel) = (git("git"), CancellationToken::new());
-        let output = git
-            .command(Path::new("/"), "help", &[], &cancel)
-            .arg("-a")
-            .limit(10)
-            .run()
-            .await
-            .unwrap();
+        let output = git.command(Path::new("/"), "help", &[], &cancel).arg("-a").limit(10).run().await.unwrap();
         assert!(output.truncated);
         assert_eq!(output.stdout.len(), 10);
     }
@@ -362,9 +292,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_of_the_callers_environment_is_seen() {
         let (git, cancel) = (git("git"), CancellationToken::new());
-        let output = git
-            .command(Path::new("/"), "config", &[], &cancel)
-            .args(["--list", "--show-scope"]);
+        let output = git.command(Path::new("/"), "config", &[], &cancel).args(["--list", "--show-scope"]);
         let text = output.run().await.unwrap().text();
         assert!(text.lines().all(|l| l.starts_with("command\t")), "{text}");
     }

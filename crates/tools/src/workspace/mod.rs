@@ -76,11 +76,7 @@ impl Workspaces {
     /// Touches nothing yet.
     #[must_use]
     pub fn new(config: WorkspaceConfig) -> Self {
-        let git = Git {
-            program: config.git.clone(),
-            env: config.git_env.clone(),
-            time_limit: config.time_limit,
-        };
+        let git = Git { program: config.git.clone(), env: config.git_env.clone(), time_limit: config.time_limit };
         Self { config, git }
     }
 
@@ -108,12 +104,7 @@ impl Workspaces {
                 format!("the workspace of {} is not on this worker", ctx.run),
             ));
         }
-        Ok(Workspace {
-            git: &self.git,
-            dir,
-            commit,
-            cancel: &ctx.cancel,
-        })
+        Ok(Workspace { git: &self.git, dir, commit, cancel: &ctx.cancel })
     }
 }
 
@@ -144,17 +135,8 @@ impl Workspace<'_> {
 }
 
 /// The commit that a checked revision names.
-async fn resolve(
-    git: &Git,
-    dir: &Path,
-    revision: &str,
-    cancel: &CancellationToken,
-) -> Result<String, GitError> {
+async fn resolve(git: &Git, dir: &Path, revision: &str, cancel: &CancellationToken) -> Result<String, GitError> {
     let peeled = format!("{revision}^{{commit}}");
     let command = git.command(dir, "rev-parse", &[], cancel);
-    Ok(command
-        .args(["--verify", "--quiet", "--end-of-options", &peeled])
-        .run()
-        .await?
-        .text())
+    Ok(command.args(["--verify", "--quiet", "--end-of-options", &peeled]).run().await?.text())
 }

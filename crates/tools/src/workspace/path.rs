@@ -23,9 +23,7 @@ impl RepoPath {
             return Err(refuse(&format!("is longer than {MAX_PATH} bytes")));
         }
         if text.starts_with('/') {
-            return Err(refuse(
-                "is absolute: give it relative to the root of the repository",
-            ));
+            return Err(refuse("is absolute: give it relative to the root of the repository"));
         }
         let path = text.strip_prefix("./").unwrap_or(text);
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -84,19 +82,9 @@ fn fault(component: &str) -> Option<&'static str> {
 /// alternate streams (NTFS); its short name `git~1`; code points that HFS+ ignores. As git's own
 /// `is_ntfs_dotgit` and `is_hfs_dotgit` do.
 fn is_git_directory(component: &str) -> bool {
-    let seen: String = component
-        .chars()
-        .filter(|c| !ignored_by_hfs(*c))
-        .flat_map(char::to_lowercase)
-        .collect();
-    let name = seen
-        .split(':')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches(['.', ' ']);
-    let short = name
-        .strip_prefix("git~")
-        .is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()));
+    let seen: String = component.chars().filter(|c| !ignored_by_hfs(*c)).flat_map(char::to_lowercase).collect();
+    let name = seen.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
+    let short = name.strip_prefix("git~").is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()));
     name == ".git" || short
 }
 
@@ -111,28 +99,13 @@ mod tests {
 
     #[test]
     fn ordinary_paths_pass() {
-        for good in [
-            "a",
-            "a/b.rs",
-            "./a",
-            "dir/",
-            ".github/workflows/ci.yml",
-            ".gitignore",
-            "a b/ü",
-            "git~x",
-            "x.git",
-        ] {
+        for good in ["a", "a/b.rs", "./a", "dir/", ".github/workflows/ci.yml", ".gitignore", "a b/ü", "git~x", "x.git"]
+        {
             assert!(RepoPath::parse(good).is_ok(), "{good}");
         }
         assert_eq!(RepoPath::parse("./a/b/").unwrap().as_str(), "a/b");
         assert_eq!(RepoPath::parse_or_root(".").unwrap(), None);
-        assert_eq!(
-            RepoPath::parse("a/b/c")
-                .unwrap()
-                .parents()
-                .collect::<Vec<_>>(),
-            ["a", "a/b"]
-        );
+        assert_eq!(RepoPath::parse("a/b/c").unwrap().parents().collect::<Vec<_>>(), ["a", "a/b"]);
     }
 
     #[test]

@@ -23,12 +23,7 @@ const UPLOAD_PACK: &str = "--upload-pack=git -c 'safe.directory=*' upload-pack";
 impl Workspaces {
     /// The repository of the call's run, cloned from `source` unless it is there already. Returns the
     /// commit that `rev` (`HEAD` when not given) names there. Only committed state is cloned.
-    pub(crate) async fn prepare(
-        &self,
-        ctx: &ToolContext,
-        source: &str,
-        rev: Option<&str>,
-    ) -> Result<String, Failure> {
+    pub(crate) async fn prepare(&self, ctx: &ToolContext, source: &str, rev: Option<&str>) -> Result<String, Failure> {
         let source_name = source;
         let source = Source::parse(source, &self.config)?;
         let rev = revision(rev.unwrap_or("HEAD"), SOURCE_HEAD)?;
@@ -38,54 +33,30 @@ impl Workspaces {
         }
         let new = self.temporary(ctx)?;
         ctx.sink.progress(None, &format!("cloning {source_name}"));
-        let commit = self
-            .clone_into(new.path(), ctx, &source, source_name, &rev)
-            .await?;
+        let commit = self.clone_into(new.path(), ctx, &source, source_name, &rev).await?;
         match fs::rename(new.path(), &target) {
             Ok(()) => Ok(commit),
             // Another dispatch of the same step was faster: its answer counts.
             Err(_) if target.is_dir() => Ok(resolve(&self.git, &target, START, &ctx.cancel).await?),
-            Err(e) => Err(failure::internal(format!(
-                "cannot move the workspace to {}: {e}",
-                target.display()
-            ))),
+            Err(e) => Err(failure::internal(format!("cannot move the workspace to {}: {e}", target.display()))),
         }
     }
 
     fn temporary(&self, ctx: &ToolContext) -> Result<tempfile::TempDir, Failure> {
         let root = &self.config.root;
-        let made = fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(root)
-            .and_then(|()| {
-                self.sweep(ctx);
-                tempfile::Builder::new()
-                    .prefix(&format!("{}.", ctx.run))
-                    .suffix(".tmp")
-                    .tempdir_in(root)
-            });
-        made.map_err(|e| {
-            failure::internal(format!(
-                "cannot make a workspace under {}: {e}",
-                root.display()
-            ))
-        })
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(root).and_then(|()| {
+            self.sweep(ctx);
+            tempfile::Builder::new().prefix(&format!("{}.", ctx.run)).suffix(".tmp").tempdir_in(root)
+        });
+        made.map_err(|e| failure::internal(format!("cannot make a workspace under {}: {e}", root.display())))
     }
 
     /// Removes what killed preparations left.
     fn sweep(&self, ctx: &ToolContext) {
         let now = UNIX_EPOCH + ctx.clock.now().since(aidt_domain::Timestamp(0));
-        let entries = fs::read_dir(&self.config.root)
-            .into_iter()
-            .flatten()
-            .flatten();
+        let entries = fs::read_dir(&self.config.root).into_iter().flatten().flatten();
         for entry in entries.filter(|e| e.path().extension().is_some_and(|x| x == "tmp")) {
-            let age = entry
-                .metadata()
-                .and_then(|m| m.modified())
-                .ok()
-                .and_then(|at| now.duration_since(at).ok());
+            let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|at| now.duration_since(at).ok());
             if age.is_some_and(|age| age > ABANDONED)
                 && let Err(error) = fs::remove_dir_all(entry.path())
             {
@@ -103,13 +74,8 @@ impl Workspaces {
         rev: &str,
     ) -> Result<String, Failure> {
         let git = |name| self.git.command(dir, name, &[], &ctx.cancel);
-        git("init")
-            .args(["--quiet", "--bare", "--template="])
-            .run()
-            .await?;
-        self.fetch(dir, ctx, source, &refspecs(source))
-            .await
-            .map_err(|e| refused(e, source, source_name))?;
+        git("init").args(["--quiet", "--bare", "--template="]).run().await?;
+        self.fetch(dir, ctx, source, &refspecs(source)).await.map_err(|e| refused(e, source, source_name))?;
         let commit = match resolve(&self.git, dir, rev, &ctx.cancel).await {
             // A commit that no branch or tag leads to can still be asked for by its whole id.
             Err(GitError::Exit { .. }) if revision::is_commit_id(rev) => {
@@ -121,10 +87,7 @@ impl Workspaces {
         let commit = commit.map_err(|e| match e {
             GitError::Exit { .. } => failure::workspace(
                 "no_such_revision",
-                format!(
-                    "{source_name} has no revision {}",
-                    rev.replace(SOURCE_HEAD, "HEAD")
-                ),
+                format!("{source_name} has no revision {}", rev.replace(SOURCE_HEAD, "HEAD")),
             ),
             other => other.into(),
         })?;
@@ -132,13 +95,7 @@ impl Workspaces {
         Ok(commit)
     }
 
-    async fn fetch(
-        &self,
-        dir: &Path,
-        ctx: &ToolContext,
-        source: &Source,
-        refspecs: &[&str],
-    ) -> Result<(), GitError> {
+    async fn fetch(&self, dir: &Path, ctx: &ToolContext, source: &Source, refspecs: &[&str]) -> Result<(), GitError> {
         let mut git = self.git.clone();
         git.time_limit = self.config.clone_time_limit;
         let allow = match source {
@@ -147,12 +104,7 @@ impl Workspaces {
         };
         let config = [allow.as_str()];
         let command = git.command(dir, "fetch", &config, &ctx.cancel);
-        let command = command.args([
-            "--quiet",
-            "--no-tags",
-            "--no-recurse-submodules",
-            "--update-shallow",
-        ]);
+        let command = command.args(["--quiet", "--no-tags", "--no-recurse-submodules", "--update-shallow"]);
         let command = match source {
             Source::Local(path) => command.args([UPLOAD_PACK, "--"]).arg(path),
             Source::Remote { url, .. } => command.args(["--", url]),
@@ -163,11 +115,7 @@ impl Workspaces {
 
 /// Branches and tags come along, so that a range such as `v1.0..HEAD` means what it means at the source.
 fn refspecs(source: &Source) -> Vec<&'static str> {
-    let mut all = vec![
-        "+HEAD:refs/aidt/source-head",
-        "+refs/heads/*:refs/heads/*",
-        "+refs/tags/*:refs/tags/*",
-    ];
+    let mut all = vec!["+HEAD:refs/aidt/source-head", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
     if matches!(source, Source::Local(_)) {
         all.push("+refs/remotes/*:refs/remotes/*");
     }
@@ -179,16 +127,10 @@ fn refused(error: GitError, source: &Source, source_name: &str) -> Failure {
         return error.into();
     };
     if stderr.contains("find remote ref HEAD") {
-        return failure::workspace(
-            "no_commit",
-            format!("{source_name} has no commit yet: make one, then run again"),
-        );
+        return failure::workspace("no_commit", format!("{source_name} has no commit yet: make one, then run again"));
     }
     Failure {
         retryable: matches!(source, Source::Remote { .. }),
-        ..failure::workspace(
-            "clone_failed",
-            format!("{source_name} cannot be cloned: {stderr}"),
-        )
+        ..failure::workspace("clone_failed", format!("{source_name} cannot be cloned: {stderr}"))
     }
 }

@@ -16,9 +16,7 @@ pub(crate) fn revision(text: &str, head: &str) -> Result<String, Failure> {
     };
     let end = text.find(['~', '^']).unwrap_or(text.len());
     let (name, suffix) = text.split_at(end);
-    let suffix_ok = suffix
-        .chars()
-        .all(|c| matches!(c, '~' | '^') || c.is_ascii_digit());
+    let suffix_ok = suffix.chars().all(|c| matches!(c, '~' | '^') || c.is_ascii_digit());
     if text.len() > MAX || !suffix_ok {
         return Err(refuse());
     }
@@ -32,11 +30,7 @@ pub(crate) fn revision(text: &str, head: &str) -> Result<String, Failure> {
 /// A revision, or two with `..` or `...` between them; a side left out is `HEAD`.
 pub(crate) fn range(text: &str, head: &str) -> Result<String, Failure> {
     let side = |side: &str| {
-        if side.is_empty() {
-            Ok(head.to_owned())
-        } else {
-            revision(side, head)
-        }
+        if side.is_empty() { Ok(head.to_owned()) } else { revision(side, head) }
     };
     for dots in ["...", ".."] {
         if let Some((from, to)) = text.split_once(dots) {
@@ -53,13 +47,8 @@ pub(crate) fn is_commit_id(text: &str) -> bool {
 
 /// The names that git allows for a ref, less what has a meaning to `rev-parse`.
 fn is_name(name: &str) -> bool {
-    let starts = name
-        .chars()
-        .next()
-        .is_some_and(|c| c.is_alphanumeric() || c == '_');
-    let chars = name
-        .chars()
-        .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | '@' | '#'));
+    let starts = name.chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let chars = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | '@' | '#'));
     starts && chars && !name.contains("..") && !name.contains("//") && !name.ends_with(['/', '.'])
 }
 
@@ -74,15 +63,9 @@ mod tests {
     fn head_is_the_calls_commit() {
         assert_eq!(revision("HEAD", HEAD).unwrap(), HEAD);
         assert_eq!(revision("@~3", HEAD).unwrap(), format!("{HEAD}~3"));
-        assert_eq!(
-            range("HEAD~20..HEAD", HEAD).unwrap(),
-            format!("{HEAD}~20..{HEAD}")
-        );
+        assert_eq!(range("HEAD~20..HEAD", HEAD).unwrap(), format!("{HEAD}~20..{HEAD}"));
         assert_eq!(range("v1.0..", HEAD).unwrap(), format!("v1.0..{HEAD}"));
-        assert_eq!(
-            range("a/b...HEAD^2", HEAD).unwrap(),
-            format!("a/b...{HEAD}^2")
-        );
+        assert_eq!(range("a/b...HEAD^2", HEAD).unwrap(), format!("a/b...{HEAD}^2"));
         assert_eq!(range("feature-1.2", HEAD).unwrap(), "feature-1.2");
     }
 

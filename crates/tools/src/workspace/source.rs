@@ -11,19 +11,14 @@ pub(super) enum Source {
     /// A git repository on this machine: canonical, under an allowed root.
     Local(PathBuf),
     /// A URL, and the transport that git may use for it.
-    Remote {
-        url: String,
-        transport: &'static str,
-    },
+    Remote { url: String, transport: &'static str },
 }
 
 impl Source {
     /// Reads `git:` of a plan's workspace.
     pub(super) fn parse(text: &str, config: &WorkspaceConfig) -> Result<Self, Failure> {
         if text.is_empty() || text.starts_with('-') || text.chars().any(char::is_control) {
-            return Err(failure::invalid(format!(
-                "workspace source {text:?} is neither a path nor a URL"
-            )));
+            return Err(failure::invalid(format!("workspace source {text:?} is neither a path nor a URL")));
         }
         if let Some(path) = text.strip_prefix("file://") {
             return local(path, config);
@@ -46,35 +41,19 @@ impl Source {
     }
 }
 
-fn remote(
-    url: &str,
-    scheme: &str,
-    rest: &str,
-    config: &WorkspaceConfig,
-) -> Result<Source, Failure> {
+fn remote(url: &str, scheme: &str, rest: &str, config: &WorkspaceConfig) -> Result<Source, Failure> {
     let authority = rest.split('/').next().unwrap_or_default();
     if authority.is_empty() || authority.starts_with('-') || url.contains(char::is_whitespace) {
-        return Err(failure::invalid(format!(
-            "workspace source {url:?} names no host"
-        )));
+        return Err(failure::invalid(format!("workspace source {url:?} names no host")));
     }
     match scheme {
         "https" if authority.contains('@') => Err(failure::invalid(
             "the workspace's URL holds a user name or password, which would stand in the run's history: leave it out",
         )),
-        "https" => Ok(Source::Remote {
-            url: url.to_owned(),
-            transport: "https",
-        }),
+        "https" => Ok(Source::Remote { url: url.to_owned(), transport: "https" }),
         "ssh" => {
-            if authority
-                .rsplit('@')
-                .next()
-                .is_some_and(|host| host.starts_with('-'))
-            {
-                return Err(failure::invalid(format!(
-                    "workspace source {url:?} names no host"
-                )));
+            if authority.rsplit('@').next().is_some_and(|host| host.starts_with('-')) {
+                return Err(failure::invalid(format!("workspace source {url:?} names no host")));
             }
             ssh(url, config)
         }
@@ -86,31 +65,19 @@ fn remote(
 
 fn ssh(url: &str, config: &WorkspaceConfig) -> Result<Source, Failure> {
     if config.allow_ssh {
-        Ok(Source::Remote {
-            url: url.to_owned(),
-            transport: "ssh",
-        })
+        Ok(Source::Remote { url: url.to_owned(), transport: "ssh" })
     } else {
         Err(failure::workspace(
             "ssh_not_allowed",
-            format!(
-                "workspace source {url:?} needs ssh, which this worker does not allow: use https or a path"
-            ),
+            format!("workspace source {url:?} needs ssh, which this worker does not allow: use https or a path"),
         ))
     }
 }
 
 /// The same message whether a path outside the roots exists or not: a plan must not find out.
 fn local(text: &str, config: &WorkspaceConfig) -> Result<Source, Failure> {
-    let roots: Vec<PathBuf> = config
-        .allowed_roots
-        .iter()
-        .filter_map(|r| r.canonicalize().ok())
-        .collect();
-    let base = config
-        .base
-        .as_deref()
-        .or(roots.first().map(PathBuf::as_path));
+    let roots: Vec<PathBuf> = config.allowed_roots.iter().filter_map(|r| r.canonicalize().ok()).collect();
+    let base = config.base.as_deref().or(roots.first().map(PathBuf::as_path));
     let found = base
         .map(|base| base.join(text))
         .and_then(|path| path.canonicalize().ok())
@@ -123,10 +90,7 @@ fn local(text: &str, config: &WorkspaceConfig) -> Result<Source, Failure> {
     } else {
         Err(failure::workspace(
             "not_a_repository",
-            format!(
-                "workspace source {text:?} ({}) is not the top of a git repository",
-                path.display()
-            ),
+            format!("workspace source {text:?} ({}) is not the top of a git repository", path.display()),
         ))
     }
 }
@@ -171,18 +135,8 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let config = config(&dir);
         let repo = dir.path().join("allowed/repo").canonicalize().unwrap();
-        for text in [
-            "repo",
-            "./repo",
-            "plain/../repo",
-            repo.to_str().unwrap(),
-            &format!("file://{}", repo.display()),
-        ] {
-            assert_eq!(
-                Source::parse(text, &config).unwrap(),
-                Source::Local(repo.clone()),
-                "{text}"
-            );
+        for text in ["repo", "./repo", "plain/../repo", repo.to_str().unwrap(), &format!("file://{}", repo.display())] {
+            assert_eq!(Source::parse(text, &config).unwrap(), Source::Local(repo.clone()), "{text}");
         }
         let failure = Source::parse("plain", &config).unwrap_err();
         assert_eq!(failure.reason.as_deref(), Some("not_a_repository"));
@@ -192,19 +146,11 @@ mod tests {
     fn paths_outside_are_refused_alike_whether_they_exist_or_not() {
         let dir = TempDir::new().unwrap();
         let config = config(&dir);
-        std::os::unix::fs::symlink(dir.path().join("secret"), dir.path().join("allowed/link"))
-            .unwrap();
+        std::os::unix::fs::symlink(dir.path().join("secret"), dir.path().join("allowed/link")).unwrap();
         for text in ["../secret/repo", "link/repo", "../none", "/", "none"] {
             let failure = Source::parse(text, &config).unwrap_err();
-            assert_eq!(
-                failure.reason.as_deref(),
-                Some("root_not_allowed"),
-                "{text}"
-            );
-            assert!(
-                failure.message.contains("AIDT_WORKSPACE_ROOTS"),
-                "{failure}"
-            );
+            assert_eq!(failure.reason.as_deref(), Some("root_not_allowed"), "{text}");
+            assert!(failure.message.contains("AIDT_WORKSPACE_ROOTS"), "{failure}");
             assert!(failure.message.contains("allowed"), "{failure}");
         }
     }
@@ -212,10 +158,7 @@ mod tests {
     #[test]
     fn without_roots_no_path_is_opened() {
         let dir = TempDir::new().unwrap();
-        let config = WorkspaceConfig {
-            allowed_roots: Vec::new(),
-            ..config(&dir)
-        };
+        let config = WorkspaceConfig { allowed_roots: Vec::new(), ..config(&dir) };
         let text = dir.path().join("allowed/repo");
         let failure = Source::parse(text.to_str().unwrap(), &config).unwrap_err();
         assert!(failure.message.contains("may open none"), "{failure}");
@@ -228,10 +171,7 @@ mod tests {
         let https = "https://example.org/a.git";
         assert_eq!(
             Source::parse(https, &config).unwrap(),
-            Source::Remote {
-                url: https.to_owned(),
-                transport: "https"
-            }
+            Source::Remote { url: https.to_owned(), transport: "https" }
         );
         for bad in [
             "http://example.org/a",

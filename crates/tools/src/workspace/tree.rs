@@ -36,9 +36,7 @@ impl Kind {
             "040000" => Some(Self::Directory),
             "120000" => Some(Self::Symlink),
             "160000" => Some(Self::Submodule),
-            _ if mode.starts_with("100") => Some(Self::File {
-                executable: mode == "100755",
-            }),
+            _ if mode.starts_with("100") => Some(Self::File { executable: mode == "100755" }),
             _ => None,
         }
     }
@@ -57,20 +55,12 @@ pub(crate) struct Entry {
 /// Reads `git ls-tree -z -l`. Names that are not UTF-8 show U+FFFD, and cannot be asked for. An entry that
 /// was cut off at the end is left out.
 pub(crate) fn parse_entries(stdout: &[u8]) -> impl Iterator<Item = Entry> {
-    let whole = stdout
-        .iter()
-        .rposition(|b| *b == 0)
-        .map_or(&stdout[..0], |end| &stdout[..end]);
+    let whole = stdout.iter().rposition(|b| *b == 0).map_or(&stdout[..0], |end| &stdout[..end]);
     whole.split(|b| *b == 0).filter_map(|line| {
         let line = String::from_utf8_lossy(line);
         let (meta, path) = line.split_once('\t')?;
         let mut fields = meta.split_ascii_whitespace();
-        let (mode, _, object, size) = (
-            fields.next()?,
-            fields.next()?,
-            fields.next()?,
-            fields.next()?,
-        );
+        let (mode, _, object, size) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
         Some(Entry {
             kind: Kind::of_mode(mode)?,
             object: object.to_owned(),
@@ -101,10 +91,7 @@ impl Workspace<'_> {
                     Kind::Submodule => "is a submodule, which is not cloned",
                     _ => "is a file",
                 };
-                return Err(failure::invalid(format!(
-                    "path {path}: {} {why}",
-                    entry.path
-                )));
+                return Err(failure::invalid(format!("path {path}: {} {why}", entry.path)));
             }
         }
         Ok(found)
@@ -118,15 +105,8 @@ mod tests {
     #[test]
     fn reads_what_git_prints_and_drops_what_was_cut_off() {
         let stdout = b"100755 blob aa       3\ta b\x00040000 tree bb       -\tdir\x00120000 blob cc       1\tl\x00160000 commit dd       -\tsub\x00100644 blob ee      12\tcut";
-        let entries: Vec<_> = parse_entries(stdout)
-            .map(|e| (e.kind.as_str(), e.size, e.path))
-            .collect();
-        let expected = [
-            ("file", 3, "a b"),
-            ("directory", 0, "dir"),
-            ("symlink", 1, "l"),
-            ("submodule", 0, "sub"),
-        ];
+        let entries: Vec<_> = parse_entries(stdout).map(|e| (e.kind.as_str(), e.size, e.path)).collect();
+        let expected = [("file", 3, "a b"), ("directory", 0, "dir"), ("symlink", 1, "l"), ("submodule", 0, "sub")];
         assert_eq!(entries, expected.map(|(k, s, p)| (k, s, p.to_owned())));
         assert_eq!(parse_entries(b"").count(), 0);
         assert_eq!(parse_entries(b"100644 blob ee 12\tcut").count(), 0);

@@ -11,21 +11,13 @@ const WHO: &str = "aidt <aidt@localhost>";
 
 impl Workspace<'_> {
     /// Puts `content` at `path` and returns the commit: the call's own when nothing changed.
-    pub(crate) async fn write(
-        &self,
-        ctx: &ToolContext,
-        path: &RepoPath,
-        content: &[u8],
-    ) -> Result<String, Failure> {
+    pub(crate) async fn write(&self, ctx: &ToolContext, path: &RepoPath, content: &[u8]) -> Result<String, Failure> {
         let before = self.lookup(path).await?;
         let executable = match before.as_ref().map(|e| e.kind) {
             None => false,
             Some(Kind::File { executable }) => executable,
             Some(other) => {
-                return Err(failure::invalid(format!(
-                    "path {path} is a {}, not a file",
-                    other.as_str()
-                )));
+                return Err(failure::invalid(format!("path {path} is a {}, not a file", other.as_str())));
             }
         };
         if let Some(entry) = before
@@ -36,19 +28,12 @@ impl Workspace<'_> {
         let date = self.date(ctx.run).await?;
         let mode = if executable { "100755" } else { "100644" };
         let stream = self.import_stream(ctx, date, mode, path, content);
-        let made = self
-            .git("fast-import")
-            .args(["--quiet", "--date-format=raw"])
-            .stdin(stream)
-            .run()
-            .await?;
+        let made = self.git("fast-import").args(["--quiet", "--date-format=raw"]).stdin(stream).run().await?;
         let commit = made.text();
         if super::revision::is_commit_id(&commit) {
             Ok(commit)
         } else {
-            Err(failure::internal(format!(
-                "git fast-import answered {commit:?}, not a commit id"
-            )))
+            Err(failure::internal(format!("git fast-import answered {commit:?}, not a commit id")))
         }
     }
 
@@ -56,12 +41,7 @@ impl Workspace<'_> {
         if entry.size != content.len() as u64 {
             return Ok(false);
         }
-        let blob = self
-            .git("cat-file")
-            .args(["blob", &entry.object])
-            .limit(content.len())
-            .run()
-            .await?;
+        let blob = self.git("cat-file").args(["blob", &entry.object]).limit(content.len()).run().await?;
         Ok(!blob.truncated && blob.stdout == content)
     }
 
@@ -71,36 +51,15 @@ impl Workspace<'_> {
         if let Some(created) = created_s(run) {
             return Ok(created);
         }
-        let shown = self
-            .git("log")
-            .args([
-                "-1",
-                "--no-show-signature",
-                "--format=%ct",
-                self.commit(),
-                "--",
-            ])
-            .run()
-            .await?;
+        let shown =
+            self.git("log").args(["-1", "--no-show-signature", "--format=%ct", self.commit(), "--"]).run().await?;
         Ok(shown.text().parse().unwrap_or(0))
     }
 
-    fn import_stream(
-        &self,
-        ctx: &ToolContext,
-        date: u64,
-        mode: &str,
-        path: &RepoPath,
-        content: &[u8],
-    ) -> Vec<u8> {
+    fn import_stream(&self, ctx: &ToolContext, date: u64, mode: &str, path: &RepoPath, content: &[u8]) -> Vec<u8> {
         let base = self.commit();
         // A digest, as the key comes over the wire and a ref name may not hold everything.
-        let call = [
-            ctx.idempotency_key.as_bytes(),
-            path.as_str().as_bytes(),
-            content,
-        ]
-        .join(&b'\0');
+        let call = [ctx.idempotency_key.as_bytes(), path.as_str().as_bytes(), content].join(&b'\0');
         let call = Digest::of(&call).to_string().replace("sha256:", "");
         let message = format!(
             "repo.write: {path}\n\nAidt-Run: {}\nAidt-Step: {}\nAidt-Key: {}\n",
@@ -140,9 +99,6 @@ mod tests {
     fn the_time_is_read_from_a_run_id() {
         let run: RunId = "run_01938d3b1c007000800000000000000a".parse().unwrap();
         assert_eq!(created_s(run), Some(0x0193_8d3b_1c00 / 1000));
-        assert_eq!(
-            created_s("run_00000000000000000000000000000007".parse().unwrap()),
-            None
-        );
+        assert_eq!(created_s("run_00000000000000000000000000000007".parse().unwrap()), None);
     }
 }
