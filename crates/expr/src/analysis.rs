@@ -7,9 +7,7 @@ use crate::limits::{COMPREHENSION_NESTING, DEPTH, NODES};
 use crate::meter::{Cost, tick_name};
 use crate::selector::{Link, ROOTS, Selector};
 use cel::IdedExpr;
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, MapExpr, SelectExpr, operators,
-};
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, MapExpr, SelectExpr, operators};
 
 /// Compiling a pattern costs about this many nodes.
 const PATTERN_UNITS: u64 = 500;
@@ -40,18 +38,9 @@ pub(crate) const FAILURE: &str = "@failure";
 
 /// Checks and rewrites; `condition`: the status functions may be called.
 pub(crate) fn analyse(expr: IdedExpr, condition: bool) -> Result<Analysed, Trouble> {
-    let mut analyser = Analyser {
-        condition,
-        costs: vec![Cost::default()],
-        ..Analyser::default()
-    };
+    let mut analyser = Analyser { condition, costs: vec![Cost::default()], ..Analyser::default() };
     let expr = analyser.expr(expr, false)?;
-    Ok(Analysed {
-        expr,
-        selectors: analyser.selectors,
-        costs: analyser.costs,
-        asks_status: analyser.asks_status,
-    })
+    Ok(Analysed { expr, selectors: analyser.selectors, costs: analyser.costs, asks_status: analyser.asks_status })
 }
 
 /// A variable of a loop.
@@ -126,14 +115,7 @@ impl Analyser {
         exprs.into_iter().map(|e| self.expr(e, false)).collect()
     }
 
-    fn selector(
-        &mut self,
-        id: u64,
-        root: &str,
-        links: Vec<Link>,
-        test: bool,
-        cheap: bool,
-    ) -> Rewritten {
+    fn selector(&mut self, id: u64, root: &str, links: Vec<Link>, test: bool, cheap: bool) -> Rewritten {
         let selector = Selector::new(root, links, test)?;
         let index = match self.selectors.iter().position(|known| *known == selector) {
             Some(index) => index,
@@ -146,10 +128,7 @@ impl Analyser {
         if !cheap {
             self.costs[self.frame].values.push(index);
         }
-        Ok(IdedExpr {
-            id,
-            expr: Expr::Ident(selector_name(index)),
-        })
+        Ok(IdedExpr { id, expr: Expr::Ident(selector_name(index)) })
     }
 
     fn ident(&mut self, name: String, cheap: bool) -> Result<Expr, Trouble> {
@@ -157,19 +136,12 @@ impl Analyser {
             return Ok(Expr::Ident(name));
         }
         let Some(variable) = self.variables.iter().rev().find(|v| v.name == name) else {
-            let known = ROOTS
-                .into_iter()
-                .chain(self.variables.iter().map(|v| v.name.as_str()));
+            let known = ROOTS.into_iter().chain(self.variables.iter().map(|v| v.name.as_str()));
             let message = format!(
                 "there is no '{name}' here: names are inputs, steps and run (a name with a dash is written \
                  inputs['a-b'], steps['a-b'])"
             );
-            return Err(Trouble::unknown(
-                ExprErrorKind::UnknownName,
-                message,
-                &name,
-                known,
-            ));
+            return Err(Trouble::unknown(ExprErrorKind::UnknownName, message, &name, known));
         };
         self.mentions.extend(&variable.sources);
         if !cheap && variable.frame != self.frame {
@@ -186,10 +158,7 @@ impl Analyser {
             return self.selector(id, root, links, true, true);
         }
         let operand = Box::new(self.expr(*select.operand, true)?);
-        Ok(IdedExpr {
-            id,
-            expr: Expr::Select(SelectExpr { operand, ..select }),
-        })
+        Ok(IdedExpr { id, expr: Expr::Select(SelectExpr { operand, ..select }) })
     }
 
     fn map(&mut self, map: MapExpr) -> Result<MapExpr, Trouble> {
@@ -212,12 +181,7 @@ impl Analyser {
         if !is_operator(&name) && !name.contains('@') && !FUNCTIONS.contains(&name.as_str()) {
             let message = format!("there is no function '{name}'");
             let known = FUNCTIONS.iter().copied();
-            return Err(Trouble::unknown(
-                ExprErrorKind::UnknownFunction,
-                message,
-                &name,
-                known,
-            ));
+            return Err(Trouble::unknown(ExprErrorKind::UnknownFunction, message, &name, known));
         }
         if name == "matches" {
             self.pattern(&call)?;
@@ -276,10 +240,7 @@ impl Analyser {
         self.costs[self.frame].units += PATTERN_UNITS;
         match call.args.last().map(|arg| &arg.expr) {
             Some(Expr::Literal(LiteralValue::String(_))) => Ok(()),
-            _ => Err(Trouble::new(
-                ExprErrorKind::Limit,
-                "the pattern of matches() must be a literal string",
-            )),
+            _ => Err(Trouble::new(ExprErrorKind::Limit, "the pattern of matches() must be a literal string")),
         }
     }
 
@@ -287,9 +248,8 @@ impl Analyser {
         let bound = c.iter_var == BOUND;
         self.nesting += usize::from(!bound);
         if self.nesting > COMPREHENSION_NESTING {
-            let message = format!(
-                "map, filter, all, exists may stand in one another {COMPREHENSION_NESTING} deep at most"
-            );
+            let message =
+                format!("map, filter, all, exists may stand in one another {COMPREHENSION_NESTING} deep at most");
             return Err(Trouble::new(ExprErrorKind::Limit, message));
         }
         check_variable(&c.iter_var)?;
@@ -302,11 +262,7 @@ impl Analyser {
 
         let outer = std::mem::replace(&mut self.frame, self.costs.len());
         self.costs.push(Cost::default());
-        self.variables.push(Variable {
-            name: c.iter_var.clone(),
-            frame: self.frame,
-            sources,
-        });
+        self.variables.push(Variable { name: c.iter_var.clone(), frame: self.frame, sources });
         c.loop_cond = self.expr(c.loop_cond, false)?;
         c.loop_step = self.expr(c.loop_step, false)?;
         c.result = self.expr(c.result, false)?;
@@ -364,21 +320,14 @@ fn is_operator(name: &str) -> bool {
 }
 
 fn call(func_name: &str, args: Vec<IdedExpr>) -> Expr {
-    Expr::Call(CallExpr {
-        func_name: func_name.to_owned(),
-        target: None,
-        args,
-    })
+    Expr::Call(CallExpr { func_name: func_name.to_owned(), target: None, args })
 }
 
 /// Maps have no order in the interpreter: go through their sorted keys.
 fn ordered(range: IdedExpr) -> IdedExpr {
     match &range.expr {
         Expr::List(_) => range,
-        _ => IdedExpr {
-            id: range.id,
-            expr: call(ORDERED, vec![range]),
-        },
+        _ => IdedExpr { id: range.id, expr: call(ORDERED, vec![range]) },
     }
 }
 
@@ -387,18 +336,9 @@ fn ordered(range: IdedExpr) -> IdedExpr {
 fn add_tick(c: &mut ComprehensionExpr, cost: usize) {
     let guard = |e: &mut IdedExpr, otherwise: LiteralValue| {
         let inner = std::mem::take(e);
-        let tick = IdedExpr {
-            id: inner.id,
-            expr: Expr::Ident(tick_name(cost)),
-        };
-        let stop = IdedExpr {
-            id: inner.id,
-            expr: Expr::Literal(otherwise),
-        };
-        *e = IdedExpr {
-            id: inner.id,
-            expr: call(operators::CONDITIONAL, vec![tick, inner, stop]),
-        };
+        let tick = IdedExpr { id: inner.id, expr: Expr::Ident(tick_name(cost)) };
+        let stop = IdedExpr { id: inner.id, expr: Expr::Literal(otherwise) };
+        *e = IdedExpr { id: inner.id, expr: call(operators::CONDITIONAL, vec![tick, inner, stop]) };
     };
     let no = || LiteralValue::Boolean(false.into());
     if matches!(c.loop_cond.expr, Expr::Literal(_))

@@ -28,10 +28,7 @@ impl Condition {
         }
         let mut references = References::default();
         program.note(&mut references);
-        Ok(Self {
-            program,
-            references,
-        })
+        Ok(Self { program, references })
     }
 
     /// What it reads.
@@ -60,9 +57,6 @@ impl Condition {
 }
 
 fn not_bool(value: &Value) -> Trouble {
-    let message = format!(
-        "a condition must be true or false, and this is {}",
-        kind_of(value)
-    );
+    let message = format!("a condition must be true or false, and this is {}", kind_of(value));
     Trouble::new(ExprErrorKind::Evaluation, message)
 }

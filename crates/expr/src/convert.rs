@@ -2,9 +2,7 @@
 
 use crate::error::{ExprErrorKind, Trouble};
 use crate::limits::{ELEMENTS, VALUE_BYTES, WHOLE_NUMBER};
-use cel::common::types::{
-    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
-};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt};
 use cel::common::value::Val;
 use serde_json::{Map, Number, Value};
 use std::collections::HashMap;
@@ -21,9 +19,7 @@ pub(crate) fn to_cel(value: &Value) -> Box<dyn Val + '_> {
         Value::String(s) => Box::new(CelString::from(s.as_str())),
         Value::Array(list) => Box::new(CelList::from(list.iter().map(to_cel).collect::<Vec<_>>())),
         Value::Object(map) => {
-            let entries = map
-                .iter()
-                .map(|(k, v)| (CelMapKey::from(k.as_str()), to_cel(v)));
+            let entries = map.iter().map(|(k, v)| (CelMapKey::from(k.as_str()), to_cel(v)));
             Box::new(CelMap::from(entries.collect::<HashMap<_, _>>()))
         }
     }
@@ -63,10 +59,7 @@ pub(crate) fn units((elements, bytes): (u64, u64)) -> u64 {
 
 /// The JSON of what CEL yielded, within the limits.
 pub(crate) fn from_cel(value: &dyn Val) -> Result<Value, Trouble> {
-    let mut room = Room {
-        elements: ELEMENTS,
-        bytes: VALUE_BYTES,
-    };
+    let mut room = Room { elements: ELEMENTS, bytes: VALUE_BYTES };
     json(value, &mut room)
 }
 
@@ -81,8 +74,7 @@ impl Room {
         match (self.elements.checked_sub(1), self.bytes.checked_sub(bytes)) {
             (Some(elements), Some(bytes)) => *self = Self { elements, bytes },
             _ => {
-                let message =
-                    format!("the value has more than {ELEMENTS} elements or {VALUE_BYTES} bytes");
+                let message = format!("the value has more than {ELEMENTS} elements or {VALUE_BYTES} bytes");
                 return Err(Trouble::new(ExprErrorKind::Limit, message));
             }
         }
@@ -97,18 +89,12 @@ fn json(value: &dyn Val, room: &mut Room) -> Result<Value, Trouble> {
         return Ok(text.into());
     }
     if let Some(list) = value.downcast_ref::<CelList>() {
-        return list
-            .inner()
-            .iter()
-            .map(|element| json(element.as_ref(), room))
-            .collect();
+        return list.inner().iter().map(|element| json(element.as_ref(), room)).collect();
     }
     if let Some(map) = value.downcast_ref::<CelMap>() {
         let mut entries = map.inner().iter().map(|(key, value)| {
             let CelMapKey::String(key) = key else {
-                return Err(evaluation(
-                    "the keys of a map must be strings: use string(…)",
-                ));
+                return Err(evaluation("the keys of a map must be strings: use string(…)"));
             };
             room.take(key.inner().len())?;
             Ok((key.inner().to_owned(), json(value.as_ref(), room)?))
@@ -130,16 +116,12 @@ fn scalar(value: &dyn Val) -> Result<Value, Trouble> {
         Ok((*u.inner()).into())
     } else if let Some(d) = value.downcast_ref::<CelDouble>() {
         let number = Number::from_f64(*d.inner());
-        number
-            .map(Value::Number)
-            .ok_or_else(|| evaluation("the result is not a finite number"))
+        number.map(Value::Number).ok_or_else(|| evaluation("the result is not a finite number"))
     } else if value.downcast_ref::<CelNull>().is_some() {
         Ok(Value::Null)
     } else {
         let kind = value.get_type().name().to_owned();
-        Err(evaluation(format!(
-            "the result is a {kind}, which JSON has no form for: use string(…)"
-        )))
+        Err(evaluation(format!("the result is a {kind}, which JSON has no form for: use string(…)")))
     }
 }
 
@@ -153,9 +135,7 @@ pub(crate) fn check_whole_numbers(value: &Value) -> Result<(), Trouble> {
         Value::Number(n) => {
             let magnitude = n.as_i64().map(i64::unsigned_abs).or(n.as_u64());
             if magnitude.is_some_and(|m| m > WHOLE_NUMBER) {
-                let message = format!(
-                    "the whole number {n} is beyond 2^53 - 1 and would be rounded: use string(…)"
-                );
+                let message = format!("the whole number {n} is beyond 2^53 - 1 and would be rounded: use string(…)");
                 return Err(Trouble::new(ExprErrorKind::Limit, message));
             }
             Ok(())

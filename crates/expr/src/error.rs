@@ -41,11 +41,7 @@ pub struct ExprError {
 }
 
 fn at_clause(at: &str) -> String {
-    if at.is_empty() {
-        String::new()
-    } else {
-        format!(" at {at}")
-    }
+    if at.is_empty() { String::new() } else { format!(" at {at}") }
 }
 
 impl ExprError {
@@ -54,14 +50,7 @@ impl ExprError {
         if shown.len() < expression.trim().len() {
             shown.push('…');
         }
-        Self {
-            kind,
-            message: message.into(),
-            expression: shown,
-            offset: 0,
-            at: String::new(),
-            nearest: None,
-        }
+        Self { kind, message: message.into(), expression: shown, offset: 0, at: String::new(), nearest: None }
     }
 
     pub(crate) fn at_offset(mut self, offset: usize) -> Self {
@@ -92,11 +81,7 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     pub(crate) fn new(kind: ExprErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            nearest: None,
-        }
+        Self { kind, message: message.into(), nearest: None }
     }
 
     /// A word that is not known, with the one that is nearest to it.
@@ -106,10 +91,7 @@ impl Trouble {
         found: &str,
         known: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        Self {
-            nearest: nearest(found, known).map(str::to_owned),
-            ..Self::new(kind, message)
-        }
+        Self { nearest: nearest(found, known).map(str::to_owned), ..Self::new(kind, message) }
     }
 
     pub(crate) fn within(self, expression: &str) -> ExprError {
@@ -120,10 +102,7 @@ impl Trouble {
 }
 
 /// The known word that `found` is likely to mean.
-pub(crate) fn nearest<'a>(
-    found: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = 1 + found.chars().count() / 3;
     known
         .into_iter()

@@ -39,11 +39,8 @@ impl Meter {
     /// `sizes` of the values, by the index that costs name them with.
     pub(crate) fn new(costs: &[Cost], sizes: &[u64], budget: u64) -> Self {
         let price = |cost: &Cost| cost.units + cost.values.iter().map(|i| sizes[*i]).sum::<u64>();
-        let meter = Self {
-            prices: costs.iter().map(price).collect(),
-            left: AtomicU64::new(budget),
-            spent: AtomicU64::new(0),
-        };
+        let meter =
+            Self { prices: costs.iter().map(price).collect(), left: AtomicU64::new(budget), spent: AtomicU64::new(0) };
         meter.pay(0);
         meter
     }
@@ -76,16 +73,7 @@ mod tests {
 
     #[test]
     fn ticks_until_the_budget_is_spent() {
-        let costs = [
-            Cost {
-                units: 1,
-                values: vec![],
-            },
-            Cost {
-                units: 2,
-                values: vec![0],
-            },
-        ];
+        let costs = [Cost { units: 1, values: vec![] }, Cost { units: 2, values: vec![0] }];
         let meter = Meter::new(&costs, &[3], 11);
         assert!(meter.resolve("@t1").is_some() && meter.resolve("@t1").is_some());
         assert!(!meter.exhausted());

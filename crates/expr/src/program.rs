@@ -8,7 +8,7 @@ use crate::limits::{ELEMENTS, SOURCE_BYTES, TOKENS, WORK};
 use crate::meter::Meter;
 use crate::selector::Selector;
 use crate::simple::{self, Simple};
-use crate::text::token_count;
+use crate::text::{escape_line_breaks, token_count};
 use crate::{References, Scope};
 use cel::common::types::CelBool;
 use cel::{Context, ExecutionError, Value as Cel};
@@ -39,15 +39,10 @@ impl Program {
         let kind = match simple::parse(source) {
             Some(_) if source.len() > SOURCE_BYTES => Err(too_long()),
             Some(Simple::Literal(value)) => Ok(Kind::Literal(value)),
-            Some(Simple::Chain(root, links)) => {
-                Selector::new(root, links, false).map(Kind::Selector)
-            }
+            Some(Simple::Chain(root, links)) => Selector::new(root, links, false).map(Kind::Selector),
             None => compile_cel(source, condition),
         };
-        Ok(Self {
-            source: source.trim().into(),
-            kind: kind.map_err(|trouble| trouble.within(source))?,
-        })
+        Ok(Self { source: source.trim().into(), kind: kind.map_err(|trouble| trouble.within(source))? })
     }
 
     /// The same expression without the short cut for chains and literals: what the tests compare it
@@ -55,20 +50,14 @@ impl Program {
     #[cfg(test)]
     pub(crate) fn compile_slowly(source: &str) -> Result<Self, ExprError> {
         let kind = compile_cel(source, false).map_err(|trouble| trouble.within(source))?;
-        Ok(Self {
-            source: source.trim().into(),
-            kind,
-        })
+        Ok(Self { source: source.trim().into(), kind })
     }
 
     pub(crate) fn note(&self, references: &mut References) {
         match &self.kind {
             Kind::Literal(_) => {}
             Kind::Selector(selector) => selector.note(references),
-            Kind::Cel(cel) => cel
-                .selectors
-                .iter()
-                .for_each(|selector| selector.note(references)),
+            Kind::Cel(cel) => cel.selectors.iter().for_each(|selector| selector.note(references)),
         }
     }
 
@@ -79,19 +68,11 @@ impl Program {
 
     /// The value, if it is the same in every scope and needs no evaluation.
     pub(crate) fn literal(&self) -> Option<&Value> {
-        if let Kind::Literal(value) = &self.kind {
-            Some(value)
-        } else {
-            None
-        }
+        if let Kind::Literal(value) = &self.kind { Some(value) } else { None }
     }
 
     /// `whole`: the value is passed on as it is, so it may be a claimed output.
-    pub(crate) fn eval<'s>(
-        &'s self,
-        scope: &'s Scope,
-        whole: bool,
-    ) -> Result<Cow<'s, Value>, ExprError> {
+    pub(crate) fn eval<'s>(&'s self, scope: &'s Scope, whole: bool) -> Result<Cow<'s, Value>, ExprError> {
         match &self.kind {
             Kind::Literal(value) => Ok(Cow::Borrowed(value)),
             Kind::Selector(selector) => selector.resolve(scope, whole),
@@ -107,10 +88,7 @@ impl Program {
 }
 
 fn too_long() -> Trouble {
-    Trouble::new(
-        ExprErrorKind::Limit,
-        format!("it is longer than {SOURCE_BYTES} bytes or {TOKENS} words and signs"),
-    )
+    Trouble::new(ExprErrorKind::Limit, format!("it is longer than {SOURCE_BYTES} bytes or {TOKENS} words and signs"))
 }
 
 fn compile_cel(source: &str, condition: bool) -> Result<Kind, Trouble> {
@@ -121,35 +99,33 @@ fn compile_cel(source: &str, condition: bool) -> Result<Kind, Trouble> {
         return Err(Trouble::new(ExprErrorKind::Syntax, "it is empty"));
     }
     let parser = environment().parser().max_recursion_depth(PARSER_DEPTH);
-    let parsed = parser.parse(source).map_err(|errors| {
-        let first = errors.errors.first();
-        let message = first.map_or("it is not CEL", |e| {
-            e.msg.lines().next().unwrap_or_default()
-        });
-        let message: String = message
-            .trim_start_matches("Syntax error: ")
-            .chars()
-            .take(160)
-            .collect();
-        let column = first.map_or(1, |e| e.pos.1.max(1));
-        Trouble::new(
-            ExprErrorKind::Syntax,
-            format!("it is not CEL: {message} (at its character {column})"),
-        )
-    })?;
+    let parsed = parser.parse(&escape_line_breaks(source)).map_err(|errors| syntax_trouble(&errors))?;
     Ok(Kind::Cel(Arc::new(analyse(parsed, condition)?)))
 }
 
+/// The first thing that the parser stumbled over, without the list of everything it would have liked.
+fn syntax_trouble(errors: &cel::ParseErrors) -> Trouble {
+    let Some(first) = errors.errors.first() else {
+        return Trouble::new(ExprErrorKind::Syntax, "it is not CEL");
+    };
+    let line = first.msg.lines().next().unwrap_or_default().trim_start_matches("Syntax error: ");
+    let stumble = line.split(" expecting ").next().unwrap_or_default();
+    let message = match stumble.split('\'').nth(1) {
+        _ if stumble.contains("<EOF>") => "it is not CEL: it ends too early".to_owned(),
+        Some(found) if stumble.starts_with("mismatched") || stumble.starts_with("extraneous") => {
+            format!("it is not CEL: '{found}' is not expected at its character {}", first.pos.1.max(1))
+        }
+        _ => {
+            let stumble: String = stumble.chars().take(160).collect();
+            format!("it is not CEL: {stumble} (at its character {})", first.pos.1.max(1))
+        }
+    };
+    Trouble::new(ExprErrorKind::Syntax, message)
+}
+
 fn eval_cel(cel: &Analysed, scope: &Scope) -> Result<Value, Trouble> {
-    let values: Vec<_> = cel
-        .selectors
-        .iter()
-        .map(|selector| selector.resolve(scope, false))
-        .collect();
-    let measures: Vec<_> = values
-        .iter()
-        .map(|v| v.as_ref().map_or((0, 0), |v| measure(v)))
-        .collect();
+    let values: Vec<_> = cel.selectors.iter().map(|selector| selector.resolve(scope, false)).collect();
+    let measures: Vec<_> = values.iter().map(|v| v.as_ref().map_or((0, 0), |v| measure(v))).collect();
     if measures.iter().map(|m| m.0).sum::<u64>() > ELEMENTS as u64 {
         let message = format!("what it reads has more than {ELEMENTS} elements");
         return Err(Trouble::new(ExprErrorKind::Limit, message));
@@ -189,9 +165,7 @@ fn explain(e: ExecutionError, values: &[Result<Cow<'_, Value>, Trouble>]) -> Tro
     use ExecutionError as E;
     let message = match e {
         E::UndeclaredReference(name) => {
-            let index = name
-                .strip_prefix("@r")
-                .and_then(|index| index.parse::<usize>().ok());
+            let index = name.strip_prefix("@r").and_then(|index| index.parse::<usize>().ok());
             if let Some(Err(trouble)) = index.and_then(|index| values.get(index)) {
                 return trouble.clone();
             }
@@ -201,35 +175,22 @@ fn explain(e: ExecutionError, values: &[Result<Cow<'_, Value>, Trouble>]) -> Tro
             return Trouble::new(ExprErrorKind::Missing, format!("there is no key '{key}'"));
         }
         E::IndexOutOfBounds(_) => {
-            return Trouble::new(
-                ExprErrorKind::Missing,
-                "the index is beyond the end of the list",
-            );
+            return Trouble::new(ExprErrorKind::Missing, "the index is beyond the end of the list");
         }
         E::NoSuchOverload(overload) => {
             let types = overload.argument_types().join(", ");
-            format!(
-                "'{}' does not work on ({types})",
-                operator(overload.function())
-            )
+            format!("'{}' does not work on ({types})", operator(overload.function()))
         }
         E::UnsupportedBinaryOperator(name, left, right) => {
             let (left, right) = (left.type_of(), right.type_of());
             format!("'{}' does not work on ({left}, {right})", operator(name))
         }
         E::ValuesNotComparable(left, right) => {
-            format!(
-                "{} and {} cannot be compared",
-                left.type_of(),
-                right.type_of()
-            )
+            format!("{} and {} cannot be compared", left.type_of(), right.type_of())
         }
         E::UnexpectedType { got, want } => format!("it has {got} where {want} is needed"),
         E::FunctionError { function, message } => {
-            format!(
-                "{function}(): {}",
-                message.chars().take(160).collect::<String>()
-            )
+            format!("{function}(): {}", message.chars().take(160).collect::<String>())
         }
         E::InvalidArgumentCount { expected, actual } => {
             format!("{expected} arguments are needed, not {actual}")
@@ -237,9 +198,7 @@ fn explain(e: ExecutionError, values: &[Result<Cow<'_, Value>, Trouble>]) -> Tro
         E::DivisionByZero(_) | E::RemainderByZero(_) => "it divides by zero".to_owned(),
         E::Overflow(..) => "the result is beyond the range of numbers".to_owned(),
         E::DuplicateKey(_) => "a map has the same key twice".to_owned(),
-        E::UnsupportedKeyType(_) => {
-            "a key of a map must be a string, a number or a bool".to_owned()
-        }
+        E::UnsupportedKeyType(_) => "a key of a map must be a string, a number or a bool".to_owned(),
         _ => "it could not be evaluated".to_owned(),
     };
     Trouble::new(ExprErrorKind::Evaluation, message)

@@ -50,10 +50,7 @@ pub struct Needs {
 
 impl Default for Needs {
     fn default() -> Self {
-        Self {
-            succeeded: true,
-            failed: false,
-        }
+        Self { succeeded: true, failed: false }
     }
 }
 
@@ -64,11 +61,7 @@ impl Needs {
         for (state, may_fail) in needs {
             let forgiven = may_fail && matches!(state, StepState::Failed | StepState::Denied);
             all.succeeded &= state == StepState::Done || forgiven;
-            all.failed |= !forgiven
-                && matches!(
-                    state,
-                    StepState::Failed | StepState::Denied | StepState::Cancelled
-                );
+            all.failed |= !forgiven && matches!(state, StepState::Failed | StepState::Denied | StepState::Cancelled);
         }
         all
     }
@@ -89,13 +82,7 @@ impl Scope {
     /// A scope without steps. `inputs` is a JSON object, complete with defaults.
     #[must_use]
     pub fn new(run: Arc<RunFacts>, inputs: Arc<Value>, input_labels: Arc<Labels>) -> Self {
-        Self {
-            run,
-            inputs,
-            input_labels,
-            steps: BTreeMap::new(),
-            needs: Needs::default(),
-        }
+        Self { run, inputs, input_labels, steps: BTreeMap::new(), needs: Needs::default() }
     }
 
     /// Adds a step that expressions may read.

@@ -47,10 +47,7 @@ impl Selector {
             _ => run_root(links)?,
         };
         if matches!((&root, links.first()), (Root::Inputs, Some(Link::Index(_)))) {
-            return Err(Trouble::new(
-                ExprErrorKind::UnknownName,
-                "inputs are named, not numbered",
-            ));
+            return Err(Trouble::new(ExprErrorKind::UnknownName, "inputs are named, not numbered"));
         }
         Ok(Self { root, links, test })
     }
@@ -71,11 +68,7 @@ impl Selector {
     }
 
     /// The value in a scope. `whole`: it is passed on as it is, so it may be a claimed output.
-    pub(crate) fn resolve<'s>(
-        &self,
-        scope: &'s Scope,
-        whole: bool,
-    ) -> Result<Cow<'s, Value>, Trouble> {
+    pub(crate) fn resolve<'s>(&self, scope: &'s Scope, whole: bool) -> Result<Cow<'s, Value>, Trouble> {
         match &self.root {
             Root::Inputs => self.resolve_input(scope),
             Root::Output(id) => self.resolve_output(id, scope, whole),
@@ -94,8 +87,7 @@ impl Selector {
     }
 
     fn resolve_input<'s>(&self, scope: &'s Scope) -> Result<Cow<'s, Value>, Trouble> {
-        if let ([Link::Key(name)], false) | ([Link::Key(name), ..], _) =
-            (self.links.as_slice(), self.test)
+        if let ([Link::Key(name)], false) | ([Link::Key(name), ..], _) = (self.links.as_slice(), self.test)
             && scope.inputs().get(name).is_none()
         {
             let message = format!(
@@ -109,12 +101,7 @@ impl Selector {
         self.walk(scope.inputs(), &|| "inputs".to_owned())
     }
 
-    fn resolve_output<'s>(
-        &self,
-        id: &str,
-        scope: &'s Scope,
-        whole: bool,
-    ) -> Result<Cow<'s, Value>, Trouble> {
+    fn resolve_output<'s>(&self, id: &str, scope: &'s Scope, whole: bool) -> Result<Cow<'s, Value>, Trouble> {
         let Some(facts) = scope.step(id) else {
             return Err(not_in_scope(id));
         };
@@ -123,19 +110,14 @@ impl Selector {
         }
         match &facts.output {
             Some(Output::Value(value)) => self.walk(value, &|| format!("steps.{id}.output")),
-            Some(Output::Claimed(reference)) if whole && self.links.is_empty() => {
-                Ok(Cow::Borrowed(reference))
-            }
+            Some(Output::Claimed(reference)) if whole && self.links.is_empty() => Ok(Cow::Borrowed(reference)),
             Some(Output::Claimed(_)) => Err(Trouble::new(
                 ExprErrorKind::Limit,
-                format!(
-                    "the output of step '{id}' is over 256 KiB: it can be passed whole, not looked into"
-                ),
+                format!("the output of step '{id}' is over 256 KiB: it can be passed whole, not looked into"),
             )),
-            None => Err(Trouble::new(
-                ExprErrorKind::Missing,
-                format!("step '{id}' has no output: it is {}", facts.state),
-            )),
+            None => {
+                Err(Trouble::new(ExprErrorKind::Missing, format!("step '{id}' has no output: it is {}", facts.state)))
+            }
         }
     }
 
@@ -157,11 +139,7 @@ impl Selector {
 
     /// Follows the links into a value, with CEL's rules: a key of a map, an index of a list, and
     /// nothing else.
-    fn walk<'s>(
-        &self,
-        value: &'s Value,
-        name: &dyn Fn() -> String,
-    ) -> Result<Cow<'s, Value>, Trouble> {
+    fn walk<'s>(&self, value: &'s Value, name: &dyn Fn() -> String) -> Result<Cow<'s, Value>, Trouble> {
         let mut here = value;
         for (i, link) in self.links.iter().enumerate() {
             let last = i + 1 == self.links.len();
@@ -170,9 +148,7 @@ impl Selector {
                     return Ok(Cow::Owned(map.contains_key(key).into()));
                 }
                 (Value::Object(map), Link::Key(key)) => map.get(key),
-                (Value::Array(list), Link::Index(i)) => {
-                    usize::try_from(*i).ok().and_then(|i| list.get(i))
-                }
+                (Value::Array(list), Link::Index(i)) => usize::try_from(*i).ok().and_then(|i| list.get(i)),
                 _ => None,
             }
             .ok_or_else(|| missing(&self.shown(name(), i), here, link))?;
@@ -194,19 +170,9 @@ impl Selector {
 
 fn step_root(mut links: Vec<Link>) -> Result<(Root, Vec<Link>), Trouble> {
     let unknown = |message: String| Trouble::new(ExprErrorKind::UnknownName, message);
-    let facet = if links.len() > 1 {
-        links.remove(1)
-    } else {
-        Link::Index(0)
-    };
-    let Some(Link::Key(id)) = (if links.is_empty() {
-        None
-    } else {
-        Some(links.remove(0))
-    }) else {
-        return Err(unknown(
-            "'steps' is not a value: name a step, as in steps.ID.output".to_owned(),
-        ));
+    let facet = if links.len() > 1 { links.remove(1) } else { Link::Index(0) };
+    let Some(Link::Key(id)) = (if links.is_empty() { None } else { Some(links.remove(0)) }) else {
+        return Err(unknown("'steps' is not a value: name a step, as in steps.ID.output".to_owned()));
     };
     let Link::Key(facet) = facet else {
         return Err(unknown(format!(
@@ -217,9 +183,7 @@ fn step_root(mut links: Vec<Link>) -> Result<(Root, Vec<Link>), Trouble> {
     match facet.as_str() {
         "output" => Ok((Root::Output(id), links)),
         "state" if links.is_empty() => Ok((Root::State(id), links)),
-        "state" => Err(unknown(format!(
-            "steps.{id}.state is text: it has no parts"
-        ))),
+        "state" => Err(unknown(format!("steps.{id}.state is text: it has no parts"))),
         "error" => error_root(id, links),
         _ => Err(Trouble::unknown(
             ExprErrorKind::UnknownName,
@@ -233,13 +197,8 @@ fn step_root(mut links: Vec<Link>) -> Result<(Root, Vec<Link>), Trouble> {
 fn error_root(id: String, links: Vec<Link>) -> Result<(Root, Vec<Link>), Trouble> {
     match links.as_slice() {
         [] => Ok((Root::Error(id), links)),
-        [Link::Key(key)] if matches!(key.as_str(), "code" | "message") => {
-            Ok((Root::Error(id), links))
-        }
-        _ => Err(Trouble::new(
-            ExprErrorKind::UnknownName,
-            format!("steps.{id}.error has code and message"),
-        )),
+        [Link::Key(key)] if matches!(key.as_str(), "code" | "message") => Ok((Root::Error(id), links)),
+        _ => Err(Trouble::new(ExprErrorKind::UnknownName, format!("steps.{id}.error has code and message"))),
     }
 }
 
@@ -249,34 +208,19 @@ fn run_root(links: Vec<Link>) -> Result<(Root, Vec<Link>), Trouble> {
         _ => None,
     };
     let Some(fact) = known else {
-        let found = if let Some(Link::Key(key)) = links.first() {
-            key.as_str()
-        } else {
-            ""
-        };
+        let found = if let Some(Link::Key(key)) = links.first() { key.as_str() } else { "" };
         let message = "'run' has id, project and plan, which are texts";
-        return Err(Trouble::unknown(
-            ExprErrorKind::UnknownName,
-            message,
-            found,
-            RUN_FACTS,
-        ));
+        return Err(Trouble::unknown(ExprErrorKind::UnknownName, message, found, RUN_FACTS));
     };
     Ok((Root::Run(fact), Vec::new()))
 }
 
 fn state(id: &str, scope: &Scope) -> Result<StepState, Trouble> {
-    scope
-        .step(id)
-        .map(|facts| facts.state)
-        .ok_or_else(|| not_in_scope(id))
+    scope.step(id).map(|facts| facts.state).ok_or_else(|| not_in_scope(id))
 }
 
 fn not_in_scope(id: &str) -> Trouble {
-    Trouble::new(
-        ExprErrorKind::Missing,
-        format!("there is no step '{id}' that ends before this one"),
-    )
+    Trouble::new(ExprErrorKind::Missing, format!("there is no step '{id}' that ends before this one"))
 }
 
 /// Says why a link leads nowhere, without showing values.
@@ -295,10 +239,7 @@ fn missing(chain: &str, value: &Value, link: &Link) -> Trouble {
             return Trouble::unknown(ExprErrorKind::Missing, message, key, keys);
         }
         (Value::Array(list), Link::Index(i)) => {
-            format!(
-                "{chain}[{i}] is beyond the end of the list, which has {} elements",
-                list.len()
-            )
+            format!("{chain}[{i}] is beyond the end of the list, which has {} elements", list.len())
         }
         (other, Link::Key(key)) => format!("{chain} is {}, and has no '{key}'", kind_of(other)),
         (other, Link::Index(i)) => format!("{chain} is {}, and has no [{i}]", kind_of(other)),

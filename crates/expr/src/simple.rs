@@ -15,9 +15,7 @@ pub(crate) enum Simple<'a> {
 
 /// `None`: it takes CEL to read this.
 pub(crate) fn parse(source: &str) -> Option<Simple<'_>> {
-    let mut cursor = Cursor {
-        rest: source.trim(),
-    };
+    let mut cursor = Cursor { rest: source.trim() };
     let simple = match cursor.rest.as_bytes().first()? {
         b'\'' | b'"' => Simple::Literal(cursor.string()?.into()),
         b'-' | b'0'..=b'9' => Simple::Literal(cursor.integer()?.into()),
@@ -49,23 +47,14 @@ impl<'a> Cursor<'a> {
     }
 
     fn name(&mut self) -> Option<&'a str> {
-        let end = self
-            .rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(self.rest.len());
-        let starts = self
-            .rest
-            .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let end = self.rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(self.rest.len());
+        let starts = self.rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         (starts && end > 0).then(|| self.take(end))
     }
 
     /// A string without escapes, on one line.
     fn string(&mut self) -> Option<&'a str> {
-        let quote = self
-            .rest
-            .chars()
-            .next()
-            .filter(|c| matches!(c, '\'' | '"'))?;
+        let quote = self.rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
         self.eat(quote)?;
         let end = self.rest.find(quote)?;
         let text = self.take(end);
@@ -76,12 +65,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn digits(&mut self) -> Option<&'a str> {
-        let end = self
-            .rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(self.rest.len());
-        let follows =
-            self.rest[end..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '.' || c == '_');
+        let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
+        let follows = self.rest[end..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '.' || c == '_');
         (end > 0 && !follows).then(|| self.take(end))
     }
 
@@ -121,25 +106,8 @@ mod tests {
         assert_eq!(parse("true"), Some(Simple::Literal(true.into())));
         let chain = parse("steps.a.output['k-1'][0]").unwrap();
         let key = |k: &str| Link::Key(k.to_owned());
-        assert_eq!(
-            chain,
-            Simple::Chain(
-                "steps",
-                vec![key("a"), key("output"), key("k-1"), Link::Index(0)]
-            )
-        );
-        for source in [
-            "",
-            "1.5",
-            "1u",
-            "0x1f",
-            "''''''",
-            r"'\n'",
-            "inputs.a + 1",
-            "foo",
-            "inputs.f()",
-            "inputs..a",
-        ] {
+        assert_eq!(chain, Simple::Chain("steps", vec![key("a"), key("output"), key("k-1"), Link::Index(0)]));
+        for source in ["", "1.5", "1u", "0x1f", "''''''", r"'\n'", "inputs.a + 1", "foo", "inputs.f()", "inputs..a"] {
             assert_eq!(parse(source), None, "{source}");
         }
     }

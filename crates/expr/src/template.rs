@@ -63,11 +63,7 @@ impl Template {
     /// The value, if there is no expression in it.
     #[must_use]
     pub fn literal(&self) -> Option<&Value> {
-        if let Node::Literal(value) = &self.node {
-            Some(value)
-        } else {
-            None
-        }
+        if let Node::Literal(value) = &self.node { Some(value) } else { None }
     }
 
     /// Fills it in.
@@ -75,10 +71,7 @@ impl Template {
     /// # Errors
     /// The first expression that could not be evaluated; [`ExprError::at`] tells where it stands.
     pub fn render(&self, scope: &Scope) -> Result<Rendered, ExprError> {
-        Ok(Rendered {
-            value: render(&self.node, scope)?,
-            labels: scope.labels(&self.references),
-        })
+        Ok(Rendered { value: render(&self.node, scope)?, labels: scope.labels(&self.references) })
     }
 }
 
@@ -86,9 +79,10 @@ fn compile(value: &Value, references: &mut References) -> Result<Node, ExprError
     match value {
         Value::String(text) if text.contains("${{") => compile_text(text, references),
         Value::Array(list) => {
-            let nodes = list.iter().enumerate().map(|(i, element)| {
-                compile(element, references).map_err(|e| e.under(&format!("[{i}]")))
-            });
+            let nodes = list
+                .iter()
+                .enumerate()
+                .map(|(i, element)| compile(element, references).map_err(|e| e.under(&format!("[{i}]"))));
             Ok(literal_list(nodes.collect::<Result<_, _>>()?))
         }
         Value::Object(map) => {
@@ -119,8 +113,7 @@ fn compile_text(text: &str, references: &mut References) -> Result<Node, ExprErr
                 let program = Program::compile(source, false).map_err(|e| e.at_offset(offset))?;
                 program.note(references);
                 if let Some(value) = program.literal() {
-                    check_whole_numbers(value)
-                        .map_err(|trouble| program.error(trouble).at_offset(offset))?;
+                    check_whole_numbers(value).map_err(|trouble| program.error(trouble).at_offset(offset))?;
                 }
                 Part::Expression(program)
             }
@@ -144,26 +137,14 @@ fn literal_list(nodes: Vec<Node>) -> Node {
 
 /// A map of literals is a literal.
 fn literal_map(nodes: Vec<(String, Node)>) -> Node {
-    if nodes
-        .iter()
-        .any(|(_, node)| !matches!(node, Node::Literal(_)))
-    {
+    if nodes.iter().any(|(_, node)| !matches!(node, Node::Literal(_))) {
         return Node::Map(nodes);
     }
-    Node::Literal(Value::Object(
-        nodes
-            .into_iter()
-            .map(|(key, node)| (key, into_literal(node)))
-            .collect(),
-    ))
+    Node::Literal(Value::Object(nodes.into_iter().map(|(key, node)| (key, into_literal(node))).collect()))
 }
 
 fn into_literal(node: Node) -> Value {
-    if let Node::Literal(value) = node {
-        value
-    } else {
-        Value::Null
-    }
+    if let Node::Literal(value) = node { value } else { Value::Null }
 }
 
 fn render(node: &Node, scope: &Scope) -> Result<Value, ExprError> {

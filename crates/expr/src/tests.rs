@@ -8,11 +8,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 fn scope_of(inputs: Value, output: Value) -> Scope {
-    let run = RunFacts {
-        id: "run_1".to_owned(),
-        project: "default".to_owned(),
-        plan: "p".to_owned(),
-    };
+    let run = RunFacts { id: "run_1".to_owned(), project: "default".to_owned(), plan: "p".to_owned() };
     let facts = StepFacts {
         state: StepState::Done,
         output: Some(Output::Value(Arc::new(output))),
@@ -28,17 +24,14 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        any::<f64>()
-            .prop_filter("finite", |f| f.is_finite())
-            .prop_map(Value::from),
+        any::<f64>().prop_filter("finite", |f| f.is_finite()).prop_map(Value::from),
         "[a-z]{0,3}".prop_map(Value::from),
         ".{0,8}".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 32, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("[a-d]", inner, 0..4)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map("[a-d]", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
@@ -60,16 +53,12 @@ fn chain() -> impl Strategy<Value = String> {
         Just("steps.b.output"),
         Just("run.id"),
     ];
-    (root, prop::collection::vec(link(), 0..4))
-        .prop_map(|(root, links)| format!("{root}{}", links.concat()))
+    (root, prop::collection::vec(link(), 0..4)).prop_map(|(root, links)| format!("{root}{}", links.concat()))
 }
 
 /// Both ways of evaluating agree, in value or in failing. `1 == 1.0` in CEL, so the text decides.
 fn assert_same(source: &str, scope: &Scope) -> Result<(), TestCaseError> {
-    let (fast, slow) = (
-        Program::compile(source, false),
-        Program::compile_slowly(source),
-    );
+    let (fast, slow) = (Program::compile(source, false), Program::compile_slowly(source));
     let (fast, slow) = match (fast, slow) {
         (Ok(fast), Ok(slow)) => (fast, slow),
         (fast, slow) => {

@@ -1,6 +1,7 @@
 //! Finds the `${{ }}` in a text.
 
 use crate::error::{ExprError, ExprErrorKind};
+use std::borrow::Cow;
 
 /// A piece of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +26,7 @@ pub(crate) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, ExprError> {
         let start = open + OPEN.len();
         let Some(len) = expression_len(&text[start..]) else {
             let message = "this '${{' is not closed by '}}'";
-            return Err(
-                ExprError::new(ExprErrorKind::Syntax, &text[open..], message).at_offset(open),
-            );
+            return Err(ExprError::new(ExprErrorKind::Syntax, &text[open..], message).at_offset(open));
         };
         pieces.push(Piece::Expression(&text[start..start + len], start));
         from = start + len + 2;
@@ -70,6 +69,31 @@ pub(crate) fn token_count(source: &str) -> usize {
     std::iter::from_fn(|| tokens.next_token()).count()
 }
 
+/// The source with the line breaks within its strings written as `\\n`. CEL has none there, but in
+/// `"${{ lines.join('\\n') }}"` YAML turns the two characters into one before CEL sees them.
+pub(crate) fn escape_line_breaks(source: &str) -> Cow<'_, str> {
+    if !source.contains(['\n', '\r']) {
+        return Cow::Borrowed(source);
+    }
+    let mut escaped = String::with_capacity(source.len() + 8);
+    let mut tokens = Tokens::new(source);
+    let mut from = 0;
+    while let Some((start, token)) = tokens.next_token() {
+        let text = &source[start..tokens.at];
+        if token == Token::Text && text.starts_with(['"', '\'']) && !is_triple_quoted(text) {
+            escaped.push_str(&source[from..start]);
+            escaped.push_str(&text.replace('\n', "\\n").replace('\r', "\\r"));
+            from = tokens.at;
+        }
+    }
+    escaped.push_str(&source[from..]);
+    Cow::Owned(escaped)
+}
+
+fn is_triple_quoted(text: &str) -> bool {
+    text.len() >= 6 && (text.starts_with("\"\"\"") || text.starts_with("'''"))
+}
+
 /// A word of CEL, as coarsely as its ends must be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
@@ -91,10 +115,7 @@ struct Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     fn new(source: &'a str) -> Self {
-        Self {
-            bytes: source.as_bytes(),
-            at: 0,
-        }
+        Self { bytes: source.as_bytes(), at: 0 }
     }
 
     fn next_token(&mut self) -> Option<(usize, Token)> {
@@ -136,11 +157,7 @@ impl<'a> Tokens<'a> {
     fn string(&mut self, raw: bool) -> Token {
         let rest = &self.bytes[self.at..];
         let quote = rest[0];
-        let end: &[u8] = if rest.starts_with(&[quote; 3]) {
-            &[quote; 3]
-        } else {
-            &[quote]
-        };
+        let end: &[u8] = if rest.starts_with(&[quote; 3]) { &[quote; 3] } else { &[quote] };
         let mut i = end.len();
         while i < rest.len() {
             if rest[i] == b'\\' && !raw {
@@ -167,16 +184,7 @@ mod tests {
 
     fn sources(text: &str) -> Vec<&str> {
         let found = pieces(text).unwrap();
-        found
-            .iter()
-            .filter_map(|p| {
-                if let Piece::Expression(s, _) = p {
-                    Some(s.trim())
-                } else {
-                    None
-                }
-            })
-            .collect()
+        found.iter().filter_map(|p| if let Piece::Expression(s, _) = p { Some(s.trim()) } else { None }).collect()
     }
 
     #[test]
@@ -196,6 +204,17 @@ mod tests {
         for text in ["${{ x", "${{ x }", "${{ 'x }}", "${{ x } }}"] {
             let e = pieces(text).unwrap_err();
             assert_eq!((e.kind, e.offset), (ExprErrorKind::Syntax, 0), "{text}");
+        }
+    }
+
+    #[test]
+    fn line_breaks_in_strings_are_escaped() {
+        for (source, escaped) in [
+            ("a.join('\n')\n + 'x'", "a.join('\\n')\n + 'x'"),
+            ("'''a\nb''' + \"c\r\n\"", "'''a\nb''' + \"c\\r\\n\""),
+            ("a // it's\n + 'b'", "a // it's\n + 'b'"),
+        ] {
+            assert_eq!(escape_line_breaks(source), escaped);
         }
     }
 

@@ -1,13 +1,13 @@
 //! A step's `with` against its tool's input schema.
 
+use crate::Rule;
 use crate::diagnostic::nearest;
 use crate::report::Report;
 use crate::source::Span;
 use crate::tree::{Data, Node};
-use crate::Rule;
 use aidt_domain::ToolEntry;
-use jsonschema::error::{TypeKind, ValidationError, ValidationErrorKind as Kind};
 use jsonschema::Validator;
+use jsonschema::error::{TypeKind, ValidationError, ValidationErrorKind as Kind};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -49,9 +49,7 @@ fn known(node: &Node, pointer: &mut String, holes: &mut Vec<String>) -> Value {
     };
     match &node.data {
         Data::List(nodes) => nodes.iter().enumerate().map(|(i, node)| inner(&i.to_string(), node)).collect(),
-        Data::Map(entries) => {
-            Value::Object(entries.iter().map(|e| (e.key.clone(), inner(&e.key, &e.value))).collect())
-        }
+        Data::Map(entries) => Value::Object(entries.iter().map(|e| (e.key.clone(), inner(&e.key, &e.value))).collect()),
         Data::Text(text) if text.contains("${{") => {
             holes.push(pointer.clone());
             Value::Null
@@ -96,11 +94,14 @@ fn explain(error: &ValidationError<'_>, tool: &ToolEntry, with: Option<&Node>, a
         }
         kind => {
             let found = report.text(span).lines().next().unwrap_or_default().to_owned();
-            let diagnostic = report.error(span, Rule::BadArgument, format!("{} of {} {}", name, tool.name, demand(kind, error)));
+            let diagnostic =
+                report.error(span, Rule::BadArgument, format!("{} of {} {}", name, tool.name, demand(kind, error)));
             diagnostic.found(&found);
             if let (Kind::Enum { options }, Some(word)) = (kind, error.instance().as_str()) {
                 let words: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-                diagnostic.nearest(nearest(word, words.iter().copied())).help(format!("it is one of {}", words.join(", ")));
+                diagnostic
+                    .nearest(nearest(word, words.iter().copied()))
+                    .help(format!("it is one of {}", words.join(", ")));
             }
         }
     }

@@ -1,11 +1,11 @@
 //! The plan's `permissions`: the most that any step may use.
 
+use crate::Rule;
 use crate::fields::{list, text};
 use crate::limits::NAME_BYTES;
 use crate::report::Report;
 use crate::source::Span;
 use crate::tree::Node;
-use crate::Rule;
 use aidt_domain::ToolEntry;
 use std::collections::BTreeMap;
 
@@ -18,8 +18,9 @@ pub(crate) struct Permissions {
 
 impl Permissions {
     pub(crate) fn read(node: &Node, report: &mut Report<'_>) -> Self {
+        let Some(nodes) = list(node, "permissions", report) else { return Self::default() };
         let mut declared = BTreeMap::new();
-        for node in list(node, "permissions", report).unwrap_or_default() {
+        for node in nodes {
             let Some(word) = text(node, "a capability", report) else { continue };
             let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
             if word.is_empty() || word.len() > NAME_BYTES || !word.chars().all(valid) {

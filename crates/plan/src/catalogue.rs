@@ -26,9 +26,7 @@ pub struct CatalogueError {
 impl fmt::Display for CatalogueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the catalogue of tools cannot be loaded")?;
-        self.files.iter().try_for_each(|(source, diagnostics)| {
-            write!(f, "\n{}", render(diagnostics, source, false))
-        })
+        self.files.iter().try_for_each(|(source, diagnostics)| write!(f, "\n{}", render(diagnostics, source, false)))
     }
 }
 
@@ -98,7 +96,8 @@ impl Catalogue {
     fn add_entry(&mut self, node: &Node, report: &mut Report<'_>) {
         let Some(tool) = entry::read(node, report) else { return };
         if self.tools.contains_key(&tool.name) {
-            let span = node.entries().into_iter().flatten().find(|e| e.key == "name").map_or(node.span, |e| e.value.span);
+            let span =
+                node.entries().into_iter().flatten().find(|e| e.key == "name").map_or(node.span, |e| e.value.span);
             report
                 .error(span, Rule::DuplicateTool, format!("there is a tool '{}' already", tool.name))
                 .found(&tool.name)

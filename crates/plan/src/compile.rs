@@ -9,15 +9,24 @@ use crate::report::Report;
 use crate::step::{Context, Draft};
 use crate::tree::Node;
 use crate::workspace::Workspace;
-use crate::{Catalogue, Diagnostic, Rule, Source, graph, inputs, json, outputs, settings, source, step, workspace, yaml};
+use crate::{
+    Catalogue, Diagnostic, Rule, Source, graph, inputs, json, outputs, settings, source, step, workspace, yaml,
+};
 use aidt_domain::{FORMAT, InputSpec, Snapshot};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 8] =
-    ["name", "inputs", "permissions", "workspace", "steps", "outputs", "labels", "priority"];
+const KEYS: [&str; 8] = ["name", "inputs", "permissions", "workspace", "steps", "outputs", "labels", "priority"];
 /// Keys of later versions.
 const LATER: [&str; 9] = [
-    "agents", "budget", "concurrency", "env", "idempotency_key", "max_parallel", "on_deny", "output_schema", "secrets",
+    "agents",
+    "budget",
+    "concurrency",
+    "env",
+    "idempotency_key",
+    "max_parallel",
+    "on_deny",
+    "output_schema",
+    "secrets",
 ];
 /// Cycles shown; a plan with more is a knot anyway.
 const CYCLES: usize = 10;
@@ -43,9 +52,8 @@ pub fn compile(source: &Source, catalogue: &Catalogue) -> Result<Compiled, Vec<D
     }
     let mut report = Report::new(source);
     let snapshot = match parse(source, &mut report) {
-        // A tree with holes in it would only give errors that follow from the first.
-        Some(root) if !report.has_errors() => document(&root, source, catalogue, &mut report),
-        _ => None,
+        Some(root) => document(&root, source, catalogue, &mut report),
+        None => None,
     };
     let warnings = report.finish()?;
     let snapshot = snapshot.expect("without errors there is a snapshot");
@@ -84,9 +92,8 @@ fn document(root: &Node, source: &Source, catalogue: &Catalogue, report: &mut Re
     let nodes = steps(&fields, report);
     let (names, ids) = names(nodes, &inputs, report);
     let mut schemas = Schemas::default();
-    let workspace = fields
-        .entry("workspace")
-        .and_then(|entry| workspace::read(entry, catalogue, &names, &mut schemas, report));
+    let workspace =
+        fields.entry("workspace").and_then(|entry| workspace::read(entry, catalogue, &names, &mut schemas, report));
     if let Some(workspace) = &workspace {
         permissions.imply(&workspace.tool.capability);
     }
@@ -204,10 +211,8 @@ fn names<'t>(
 }
 
 fn report_cycles(drafts: &[Option<Draft<'_>>], report: &mut Report<'_>) {
-    let needs: Vec<Vec<usize>> = drafts
-        .iter()
-        .map(|draft| draft.iter().flat_map(|d| d.needs.iter().map(|need| need.step)).collect())
-        .collect();
+    let needs: Vec<Vec<usize>> =
+        drafts.iter().map(|draft| draft.iter().flat_map(|d| d.needs.iter().map(|need| need.step)).collect()).collect();
     for cycle in graph::cycles(&needs).into_iter().take(CYCLES) {
         let id = |step: &usize| drafts[*step].as_ref().map_or("?", |draft| draft.id.as_str());
         let mut path: Vec<&str> = cycle.iter().take(CYCLE_NAMES).map(id).collect();

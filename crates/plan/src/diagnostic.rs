@@ -60,7 +60,7 @@ impl Diagnostic {
 
     pub(crate) fn found(&mut self, found: &str) -> &mut Self {
         const SHOWN: usize = 80;
-        let mut shown: String = printable(found).chars().take(SHOWN).collect();
+        let mut shown: String = printable(found.trim()).chars().take(SHOWN).collect();
         if shown.chars().count() == SHOWN {
             shown.push('…');
         }
@@ -103,6 +103,11 @@ impl fmt::Display for Diagnostic {
 pub(crate) fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = found.chars().count();
     let limit = 1 + length / 3;
+    let begun = |word: &&str| length >= 3 && word.starts_with(found);
+    let known: Vec<&str> = known.into_iter().collect();
+    if let Some(word) = known.iter().copied().filter(begun).min() {
+        return Some(word);
+    }
     known
         .into_iter()
         .filter(|word| word.len().abs_diff(found.len()) <= 3 * limit)
@@ -121,6 +126,7 @@ mod tests {
         let known = ["needs", "with", "tool", "timeout"];
         assert_eq!(nearest("need", known), Some("needs"));
         assert_eq!(nearest("tmieout", known), Some("timeout"));
+        assert_eq!(nearest("time", known), Some("timeout"));
         assert_eq!(nearest("x", known), None);
         assert_eq!(nearest("completely", known), None);
     }

@@ -28,10 +28,23 @@ mod tests {
     #[test]
     fn reads_durations() {
         for (text, ms) in [
-            ("60s", Some(60_000)), ("500ms", Some(500)), ("1h30m", Some(5_400_000)), ("2d", Some(172_800_000)),
-            ("1m1ms", Some(60_001)), ("0s", Some(0)), ("60", None), ("s", None), ("", None), ("1.5s", None),
-            ("1s1h", None), ("1s2s", None), ("-1s", None), ("1 s", None), ("99999999999999999999s", None),
-            ("18446744073709551615d", None), ("1w", None),
+            ("60s", Some(60_000)),
+            ("500ms", Some(500)),
+            ("1h30m", Some(5_400_000)),
+            ("2d", Some(172_800_000)),
+            ("1m1ms", Some(60_001)),
+            ("0s", Some(0)),
+            ("60", None),
+            ("s", None),
+            ("", None),
+            ("1.5s", None),
+            ("1s1h", None),
+            ("1s2s", None),
+            ("-1s", None),
+            ("1 s", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615d", None),
+            ("1w", None),
         ] {
             assert_eq!(parse(text), ms, "{text}");
         }

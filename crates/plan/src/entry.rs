@@ -1,15 +1,24 @@
 //! One entry of a catalogue's file.
 
+use crate::Rule;
 use crate::fields::{Fields, list, text, word};
 use crate::limits::NAME_BYTES;
 use crate::report::Report;
 use crate::tree::{Data, Node};
-use crate::Rule;
 use aidt_domain::{Effect, Pool, ToolEntry, ToolReads};
 use serde_json::Value;
 
 const KEYS: [&str; 10] = [
-    "name", "pool", "capability", "effect", "description", "input_schema", "output_schema", "reads", "writes", "min_sandbox",
+    "name",
+    "pool",
+    "capability",
+    "effect",
+    "description",
+    "input_schema",
+    "output_schema",
+    "reads",
+    "writes",
+    "min_sandbox",
 ];
 const EFFECTS: [(&str, Effect); 3] =
     [("read", Effect::Read), ("idempotent", Effect::Idempotent), ("once", Effect::Once)];
@@ -52,9 +61,8 @@ pub(crate) fn read(node: &Node, report: &mut Report<'_>) -> Option<ToolEntry> {
 /// Words of letters, digits, `_` and `-` between dots.
 fn dotted<'t>(node: &'t Node, what: &str, report: &mut Report<'_>) -> Option<&'t str> {
     let found = text(node, what, report)?;
-    let word = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-    };
+    let word =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     if found.len() <= NAME_BYTES && found.split('.').all(word) {
         return Some(found);
     }

@@ -1,11 +1,11 @@
 //! The expressions in a document: each compiled where it stands, and what it names looked up.
 
+use crate::Rule;
 use crate::diagnostic::nearest;
 use crate::inputs::has_large_number;
 use crate::report::Report;
 use crate::source::Span;
 use crate::tree::{Data, Node};
-use crate::Rule;
 use aidt_expr::{Condition, ExprError, ExprErrorKind, References, Template, whole_expression};
 use std::collections::BTreeMap;
 
@@ -31,16 +31,17 @@ pub(crate) fn template(node: &Node, names: &Names, report: &mut Report<'_>) -> V
     let mut open = vec![node];
     while let Some(node) = open.pop() {
         match &node.data {
-            Data::Text(text) if text.contains("${{") => {
-                match Template::compile(&text.as_str().into()) {
-                    Ok(template) => needs.extend(look_up(template.references(), node, names, report)),
-                    Err(e) => bad_expression(&e, node, report),
-                }
-            }
+            Data::Text(text) if text.contains("${{") => match Template::compile(&text.as_str().into()) {
+                Ok(template) => needs.extend(look_up(template.references(), node, names, report)),
+                Err(e) => bad_expression(&e, node, report),
+            },
             Data::Number(n) if has_large_number(&n.clone().into()) => {
                 let found = n.to_string();
                 let message = "a whole number beyond 2^53 - 1 would be rounded";
-                report.error(node.span, Rule::Limit, message).found(&found).help(format!("put it in quotes: \"{found}\""));
+                report
+                    .error(node.span, Rule::Limit, message)
+                    .found(&found)
+                    .help(format!("put it in quotes: \"{found}\""));
             }
             Data::List(nodes) => open.extend(nodes),
             Data::Map(entries) => {

@@ -1,9 +1,9 @@
 //! Reads the keys of a map: which are there, which are not known, and of what type their values are.
 
+use crate::Rule;
 use crate::diagnostic::nearest;
 use crate::report::Report;
 use crate::tree::{Data, Entry, Node};
-use crate::Rule;
 use std::ops::RangeInclusive;
 
 /// The keys of a map.

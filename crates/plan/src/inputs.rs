@@ -1,11 +1,11 @@
 //! The `inputs` of a plan, and those that a submitter gives.
 
+use crate::Rule;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::fields::{Fields, NAME_FORM, boolean, is_name, map, text, word};
 use crate::limits::VALUE_BYTES;
 use crate::report::Report;
 use crate::tree::Node;
-use crate::Rule;
 use aidt_domain::{InputSpec, InputType, Snapshot, canonical_json};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -32,7 +32,10 @@ pub(crate) fn read(node: &Node, report: &mut Report<'_>) -> BTreeMap<String, Inp
         }
         let kind = InputType::Any;
         let spec = spec(&entry.key, &entry.value, report);
-        specs.insert(entry.key.clone(), spec.unwrap_or(InputSpec { kind, required: false, default: None, description: None }));
+        specs.insert(
+            entry.key.clone(),
+            spec.unwrap_or(InputSpec { kind, required: false, default: None, description: None }),
+        );
     }
     specs
 }
@@ -54,15 +57,14 @@ fn spec(name: &str, node: &Node, report: &mut Report<'_>) -> Option<InputSpec> {
     }
     if let Some(entry) = fields.entry("default").filter(|_| required) {
         report
-            .warning(entry.key_span, Rule::Unused, format!("the default of '{name}' is never used: the input is required"))
+            .warning(
+                entry.key_span,
+                Rule::Unused,
+                format!("the default of '{name}' is never used: the input is required"),
+            )
             .help("remove 'required' or 'default'");
     }
-    Some(InputSpec {
-        kind,
-        required,
-        default: default.map(Node::to_json),
-        description: description.map(str::to_owned),
-    })
+    Some(InputSpec { kind, required, default: default.map(Node::to_json), description: description.map(str::to_owned) })
 }
 
 fn check_default(node: &Node, kind: InputType, type_name: &str, what: &str, report: &mut Report<'_>) {
@@ -71,7 +73,11 @@ fn check_default(node: &Node, kind: InputType, type_name: &str, what: &str, repo
     if !fits(&value, kind) {
         let message = format!("the default of {what} must be of type {type_name}, and this is {}", node.kind());
         let quotes = kind == InputType::String && (value.is_number() || value.is_boolean());
-        let help = if quotes { format!("put it in quotes: \"{written}\"") } else { "change the default, or the type".to_owned() };
+        let help = if quotes {
+            format!("put it in quotes: \"{written}\"")
+        } else {
+            "change the default, or the type".to_owned()
+        };
         report.error(node.span, Rule::WrongType, message).found(&written).help(help);
     }
     if value.to_string().contains("${{") {
@@ -99,10 +105,7 @@ fn fits(value: &Value, kind: InputType) -> bool {
 /// # Errors
 /// Everything that does not fit: unknown names, missing ones, wrong types, more than 256 KiB. The
 /// diagnostics are about no place in a text (line 0); their file is `inputs`.
-pub fn check_inputs(
-    snapshot: &Snapshot,
-    mut given: Map<String, Value>,
-) -> Result<Map<String, Value>, Vec<Diagnostic>> {
+pub fn check_inputs(snapshot: &Snapshot, mut given: Map<String, Value>) -> Result<Map<String, Value>, Vec<Diagnostic>> {
     let mut wrong = Vec::new();
     for name in given.keys().filter(|name| !snapshot.inputs.contains_key(*name)) {
         let mut diagnostic = Diagnostic::new(GIVEN, Rule::UnknownInput, format!("the plan has no input '{name}'"));

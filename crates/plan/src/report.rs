@@ -1,9 +1,9 @@
 //! Collects what is wrong with one document.
 
+use crate::Rule;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::limits::DIAGNOSTICS;
 use crate::source::{Lines, Source, Span};
-use crate::Rule;
 
 /// What is wrong with one document, so far.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! `retry`, `timeout`, `priority` and `labels`.
 
+use crate::Rule;
 use crate::duration;
 use crate::fields::{Fields, list, map, text, whole, word};
 use crate::limits::{ATTEMPTS, DURATION_MS, LABEL_BYTES, LABELS, NAME_BYTES, PRIORITY};
 use crate::report::Report;
 use crate::tree::{Data, Node};
-use crate::Rule;
 use aidt_domain::{Retry, Timeouts};
 use std::collections::BTreeMap;
 

@@ -13,12 +13,23 @@ use crate::{Catalogue, Rule, settings, workspace};
 use aidt_domain::{Retry, StepIx, StepKind, StepPath, StepSpec, Timeouts, ToolEntry, canonical_json};
 use serde_json::{Map, Value};
 
-const KEYS: [&str; 9] =
-    ["id", "tool", "with", "needs", "if", "retry", "timeout", "continue_on_error", "priority"];
+const KEYS: [&str; 9] = ["id", "tool", "with", "needs", "if", "retry", "timeout", "continue_on_error", "priority"];
 /// Keys of later versions.
 const LATER: [&str; 14] = [
-    "agent", "approval", "budget", "chat", "concurrency", "env", "for_each", "idempotency_key", "max_parallel",
-    "on_deny", "output_schema", "plan", "secrets", "wait",
+    "agent",
+    "approval",
+    "budget",
+    "chat",
+    "concurrency",
+    "env",
+    "for_each",
+    "idempotency_key",
+    "max_parallel",
+    "on_deny",
+    "output_schema",
+    "plan",
+    "secrets",
+    "wait",
 ];
 /// Those of them that say what a step does.
 const LATER_KINDS: [&str; 5] = ["agent", "approval", "chat", "plan", "wait"];
@@ -71,19 +82,21 @@ pub(crate) fn id<'t>(node: &'t Node, report: &mut Report<'_>) -> Option<(&'t str
     None
 }
 
-pub(crate) fn read<'c>(node: &Node, id: Option<&str>, cx: &mut Context<'_, 'c>, report: &mut Report<'_>) -> Option<Draft<'c>> {
+pub(crate) fn read<'c>(
+    node: &Node,
+    id: Option<&str>,
+    cx: &mut Context<'_, 'c>,
+    report: &mut Report<'_>,
+) -> Option<Draft<'c>> {
     node.entries()?;
     let what = id.map_or_else(|| "a step".to_owned(), |id| format!("the step '{id}'"));
     let fields = Fields::read(node, &what, &KEYS, &LATER, report)?;
     let tool = tool(&fields, &what, cx, report);
     let with = fields.get("with");
     let mut needs = with.map_or_else(Vec::new, |with| template(with, cx.names, report));
-    if let (Some(with), Some((tool, at))) = (with, tool)
-        && map(with, "with", report).is_some()
-    {
-        cx.schemas.check(tool, Some(with), at, report);
-    } else if let (None, Some((tool, at))) = (with, tool) {
-        cx.schemas.check(tool, None, at, report);
+    let with_fits = with.is_none_or(|with| map(with, "with", report).is_some());
+    if let Some((tool, at)) = tool.filter(|_| with_fits) {
+        cx.schemas.check(tool, with, at, report);
     }
     if let Some(node) = fields.get("needs") {
         needs.extend(written_needs(node, cx.names, report));
@@ -156,7 +169,11 @@ fn tool<'c>(
     cx.permissions.check(tool, node.span, report);
     if tool.uses_workspace() && !cx.has_workspace {
         report
-            .error(node.span, Rule::WorkspaceMissing, format!("{name} works on a git repository, and the plan names none"))
+            .error(
+                node.span,
+                Rule::WorkspaceMissing,
+                format!("{name} works on a git repository, and the plan names none"),
+            )
             .help("add 'workspace: { git: PATH-OR-URL }' to the plan");
     }
     Some((tool, node.span))

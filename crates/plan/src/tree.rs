@@ -63,9 +63,7 @@ impl Node {
             Data::Number(n) => Value::Number(n.clone()),
             Data::Text(text) => text.as_str().into(),
             Data::List(nodes) => nodes.iter().map(Self::to_json).collect(),
-            Data::Map(entries) => {
-                Value::Object(entries.iter().map(|e| (e.key.clone(), e.value.to_json())).collect())
-            }
+            Data::Map(entries) => Value::Object(entries.iter().map(|e| (e.key.clone(), e.value.to_json())).collect()),
         }
     }
 

@@ -39,22 +39,28 @@ pub(crate) fn read<'c>(
     let rev = fields.get("ref").map(|node| non_empty(node, "ref", report));
     let Some(tool) = catalogue.get(TOOL) else {
         report
-            .error(entry.key_span, Rule::UnknownTool, format!("the catalogue has no '{TOOL}', which prepares workspaces"))
+            .error(
+                entry.key_span,
+                Rule::UnknownTool,
+                format!("the catalogue has no '{TOOL}', which prepares workspaces"),
+            )
             .help("the built-in tools include it: use a server that has them");
         return None;
     };
-    schemas.check(tool, Some(node), entry.key_span, report);
     let rev = match rev {
         Some(rev) => Some(rev?.to_owned()),
         None => None,
     };
-    Some(Workspace { spec: WorkspaceSpec { git: git?.to_owned(), rev }, tool })
+    let spec = WorkspaceSpec { git: git?.to_owned(), rev };
+    schemas.check(tool, Some(node), entry.key_span, report);
+    Some(Workspace { spec, tool })
 }
 
 fn non_empty<'t>(node: &'t Node, what: &str, report: &mut Report<'_>) -> Option<&'t str> {
     let found = text(node, what, report)?;
     if found.trim().is_empty() {
         report.error(node.span, Rule::InvalidValue, format!("{what} is empty"));
+        return None;
     }
     Some(found)
 }

@@ -25,7 +25,11 @@ pub(crate) fn parse(source: &Source, report: &mut Report<'_>) -> Option<Node> {
             }
             Err(e) => {
                 let at = builder.offset(*e.marker());
-                let error = builder.report.error(Span::new(at, at + 1), Rule::Syntax, format!("this is not YAML: {}", e.info()));
+                let error = builder.report.error(
+                    Span::new(at, at + 1),
+                    Rule::Syntax,
+                    format!("this is not YAML: {}", e.info()),
+                );
                 if builder.text[..at.min(builder.text.len())].ends_with('\t') || e.info().contains("tab") {
                     error.help("indent with spaces: YAML does not allow tabs there");
                 }
