@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 /// How often the owner looks after what nobody tells it: leases, processes, inboxes.
 const TICK: Duration = Duration::from_secs(1);
 
+/// A nudge may say that slots changed: processes are looked at again, but no sooner than this.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// `published` is written this long after the last turn, if no turn wrote it.
 const IDLE_FLUSH: Duration = Duration::from_millis(100);
 
@@ -55,6 +58,9 @@ pub struct Owner {
     /// The set of held partitions that the stream is open for.
     streamed: BTreeSet<PartitionId>,
     next_tick: Instant,
+    /// When processes were looked at last, and whether somebody nudged since.
+    looked: Instant,
+    nudged: bool,
     pub(crate) failures: u32,
 }
 
@@ -83,6 +89,8 @@ impl Owner {
             stream: None,
             streamed: BTreeSet::new(),
             next_tick: Instant::now(),
+            looked: Instant::now(),
+            nudged: false,
             failures: 0,
             config,
             ports,
@@ -99,8 +107,10 @@ impl Owner {
         while !shutdown.is_cancelled() {
             if Instant::now() >= self.next_tick {
                 self.next_tick = Instant::now() + TICK;
+                (self.looked, self.nudged) = (Instant::now(), false);
                 self.look_after().await;
             }
+            self.look_again().await;
             self.open_stream().await;
             let deliveries = tokio::select! {
                 biased;
@@ -133,6 +143,17 @@ impl Owner {
         self.latest
     }
 
+    /// Slots of workers that came or went a moment ago.
+    async fn look_again(&mut self) {
+        if !self.nudged || self.looked.elapsed() < LOOK_AGAIN {
+            return;
+        }
+        (self.looked, self.nudged) = (Instant::now(), false);
+        if let Err(error) = self.look_at_processes().await {
+            self.trouble("looking at processes", &error);
+        }
+    }
+
     async fn open_stream(&mut self) {
         let wanted: BTreeSet<PartitionId> = self.held.keys().copied().collect();
         if self.stream.is_some() && wanted == self.streamed {
@@ -149,6 +170,8 @@ impl Owner {
             Ok(stream) => {
                 self.stream = Some(stream);
                 self.streamed = wanted;
+                // Nudges that came before there was a stream are gone.
+                self.nudged = true;
             }
             Err(error) => self.trouble("opening the stream of commands", &error),
         }
@@ -169,6 +192,7 @@ impl Owner {
         };
         match received {
             Ok((deliveries, nudged)) => {
+                self.nudged |= !nudged.is_empty();
                 for partition in nudged {
                     if let Some(held) = self.held.get_mut(&partition) {
                         held.look_into_inbox = true;
@@ -194,6 +218,9 @@ impl Owner {
             return if self.failures > 0 { now + self.backoff() } else { now };
         }
         let mut until = self.next_tick;
+        if self.nudged {
+            until = until.min(self.looked + LOOK_AGAIN);
+        }
         if self.held.values().any(|h| h.published != h.published_stored) {
             until = until.min(now + IDLE_FLUSH);
         }
