@@ -74,13 +74,11 @@ impl Gateway {
     ///
     /// The router has a fallback. To serve it beside another router, reset the other's fallback and
     /// merge: `hub.reset_fallback().merge(gateway.router())`.
-    #[must_use]
     pub fn router(&self) -> Router {
         endpoints::router(&self.0, Door::Loopback)
     }
 
     /// The API for a unix socket, where a request need not name a host.
-    #[must_use]
     pub fn socket_router(&self) -> Router {
         endpoints::router(&self.0, Door::Socket)
     }

@@ -43,6 +43,9 @@ impl Default for Limits {
 /// Serves HTTP/1 and HTTP/2 (h2c) on a listener until the shutdown; then no connection is accepted,
 /// requests in flight are finished for a while, and what is left is dropped. Not cancel safe:
 /// connections are dropped with it.
+///
+/// A TCP listener should set `TCP_NODELAY` ([`axum::serve::ListenerExt::tap_io`]): a stream's frames
+/// are small, and each would wait for the acknowledgement of the one before.
 pub async fn serve<L: Listener>(mut listener: L, router: Router, limits: Limits, shutdown: CancellationToken) {
     let room = Arc::new(Semaphore::new(limits.max_connections));
     let mut open = JoinSet::new();

@@ -256,18 +256,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn too_many_at_once_are_shed() {
-        let app = Arc::new(TestApp::with(Config { max_writes: 1, ..Config::default() }));
+        let app = TestApp::with(Config { max_writes: 1, ..Config::default() });
         let run = app.submit().await;
-        // Nobody applies it, so it waits.
-        let waiting = tokio::spawn({
-            let app = app.clone();
-            async move { app.post(&format!("/v1/runs/{run}/cancel"), json!({})).await }
-        });
-        tokio::task::yield_now().await;
-        let shed = app.post("/v1/runs", body()).await;
+        let path = format!("/v1/runs/{run}/cancel");
+        // Nobody applies the cancel, so it waits.
+        let (waiting, shed) = tokio::join!(app.post(&path, json!({})), app.post("/v1/runs", body()));
         shed.problem(503, "overloaded");
         assert_eq!(shed.headers["retry-after"], "1");
-        assert_eq!(waiting.await.unwrap().status, 202);
+        assert_eq!(waiting.status, 202);
         assert_eq!(app.post("/v1/runs", body()).await.status, 202, "there is room again");
     }
 }

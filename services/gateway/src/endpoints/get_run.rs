@@ -60,7 +60,7 @@ async fn ended(api: &Api, project: &Project, run: RunId, deadline: Instant) -> R
             biased;
             () = api.shutdown.cancelled() => return Ok(found),
             changed = timeout_at(deadline, watch.changed(seen)) => if changed.is_err() {
-                return Ok(find(api, project, run).await?);
+                return find(api, project, run).await;
             },
         }
     }
@@ -70,7 +70,6 @@ async fn ended(api: &Api, project: &Project, run: RunId, deadline: Instant) -> R
 mod tests {
     use crate::testing::{TestApp, plan};
     use serde_json::json;
-    use std::sync::Arc;
     use std::time::Duration;
     use tokio::time::Instant;
 
@@ -115,26 +114,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_when_the_run_does() {
-        let app = Arc::new(TestApp::new());
+        let app = TestApp::new();
         let run = app.running().await;
         let start = Instant::now();
-        let waits: Vec<_> = [format!("/v1/runs/{run}?wait=60"), format!("/v1/runs/{run}/wait")]
-            .map(|path| {
-                let app = app.clone();
-                tokio::spawn(async move { app.get(&path).await.ok() })
-            })
-            .into();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        app.owner().end(run, "{}").await;
-        for wait in waits {
-            assert_eq!(wait.await.unwrap()["state"], "done");
-        }
+        let paths = [format!("/v1/runs/{run}?wait=60"), format!("/v1/runs/{run}/wait")];
+        let end = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            app.owner().end(run, "{}").await;
+        };
+        let (one, other, ()) = tokio::join!(app.get(&paths[0]), app.get(&paths[1]), end);
+        assert_eq!((&one.ok()["state"], &other.ok()["state"]), (&json!("done"), &json!("done")));
         assert_eq!(start.elapsed(), Duration::from_millis(300), "told, not polled");
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_with_its_time_or_with_the_gateway() {
-        let app = Arc::new(TestApp::new());
+        let app = TestApp::new();
         let run = app.running().await;
         let start = Instant::now();
         let json = app.get(&format!("/v1/runs/{run}?wait=2.5")).await.ok();
@@ -142,12 +137,12 @@ mod tests {
         let json = app.get(&format!("/v1/runs/{run}?wait=300")).await.ok();
         assert_eq!(json["state"], "running", "longer than other requests may take");
         app.get(&format!("/v1/runs/{run}?wait=601")).await.problem(400, "invalid_argument");
-        let waiting = tokio::spawn({
-            let app = app.clone();
-            async move { app.get(&format!("/v1/runs/{run}/wait")).await.ok() }
-        });
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        app.shutdown.cancel();
-        assert_eq!(waiting.await.unwrap()["state"], "running");
+        let path = format!("/v1/runs/{run}/wait");
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            app.shutdown.cancel();
+        };
+        let (answer, ()) = tokio::join!(app.get(&path), stop);
+        assert_eq!((&answer.ok()["state"], start.elapsed().as_secs()), (&json!("running"), 302));
     }
 }

@@ -5,7 +5,7 @@ use crate::Api;
 use crate::read::history::events_after;
 use crate::read::{List, find};
 use crate::web::{Caller, Params, Problem, RunOf};
-use aidt_domain::{Event, Seq};
+use aidt_domain::Event;
 use aidt_proto::write_event_json;
 use axum::Json;
 use axum::extract::State;
@@ -33,7 +33,7 @@ pub(crate) async fn handle(
     let (State(api), RunOf(run)) = (state, run);
     let params = Params::of(&uri, &["after", "limit"])?;
     let limit = params.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
-    let after = Seq(params.parse("after")?.unwrap_or_default());
+    let after = params.seq("after")?.unwrap_or_default();
     find(&api, &caller.project, run).await?;
     let piece = events_after(&*api.store.history, run, after, limit as usize, MAX_BYTES).await?;
     let next = piece.events.last().filter(|_| piece.more).map(|e| e.seq);
@@ -94,6 +94,8 @@ mod tests {
         assert_eq!(app.get(&format!("/v1/runs/{run}/events")).await.ok()["items"], json!([]));
         app.get("/v1/runs/run_00000000000000000000000000000fff/events").await.problem(404, "not_found");
         app.get(&format!("/v1/runs/{run}/events?after=-1")).await.problem(400, "invalid_argument");
+        let far = app.get(&format!("/v1/runs/{run}/events?after=9223372036854775806")).await.ok();
+        assert_eq!(far["items"], json!([]));
         app.get(&format!("/v1/runs/{run}/events?follow=true")).await.problem(400, "invalid_argument");
     }
 }

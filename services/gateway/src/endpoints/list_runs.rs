@@ -10,6 +10,7 @@ use aidt_store::{Kind, RunFilter};
 use axum::Json;
 use axum::extract::State;
 use http::Uri;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -73,7 +74,7 @@ async fn waiting(api: &Api, filter: &RunFilter, limit: u32) -> Result<Vec<RunSum
             }
         }
     }
-    found.sort_by(|a, b| b.id.cmp(&a.id));
+    found.sort_by_key(|run| Reverse(run.id));
     found.truncate(limit as usize);
     Ok(found)
 }

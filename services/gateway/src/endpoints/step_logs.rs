@@ -2,6 +2,7 @@
 
 use crate::Api;
 use crate::read::{Found, List, ReadError, find};
+use crate::web::params::seq;
 use crate::web::{Caller, Params, Problem, StepOf};
 use aidt_domain::DispatchNo;
 use aidt_store::LogChunk;
@@ -35,7 +36,7 @@ impl FromStr for Place {
     type Err = NoPlace;
 
     fn from_str(s: &str) -> Result<Self, NoPlace> {
-        let parts = s.split_once(':').and_then(|(d, o)| Some(Self(DispatchNo(d.parse().ok()?), o.parse().ok()?)));
+        let parts = s.split_once(':').and_then(|(d, o)| Some(Self(DispatchNo(d.parse().ok()?), seq(o)?.0)));
         parts.ok_or_else(|| NoPlace(s.chars().take(40).collect()))
     }
 }

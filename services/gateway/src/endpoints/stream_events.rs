@@ -5,6 +5,7 @@ use crate::Api;
 use crate::read::Found;
 use crate::read::find;
 use crate::read::follow::{Follower, Frame};
+use crate::web::params::seq;
 use crate::web::{Caller, Params, Problem, RunOf};
 use aidt_domain::Seq;
 use axum::extract::State;
@@ -31,7 +32,7 @@ pub(crate) async fn handle(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let params = Params::of(&uri, &["after", "follow"])?;
-    let after = Seq(params.parse("after")?.unwrap_or_default());
+    let after = params.seq("after")?.unwrap_or_default();
     let resumed = last_event_id(&headers)?;
     let follow = params.flag("follow", true)?;
     let found = find(&api, &caller.project, run).await?;
@@ -80,8 +81,8 @@ fn render(frame: Frame) -> Event {
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
     let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
-    let number = value.to_str().ok().and_then(|text| text.parse().ok());
-    number.map(|n| Some(Seq(n))).ok_or_else(|| Problem::invalid("the header Last-Event-ID is not an event's number"))
+    let number = value.to_str().ok().and_then(seq);
+    number.map(Some).ok_or_else(|| Problem::invalid("the header Last-Event-ID is not an event's number"))
 }
 
 #[cfg(test)]

@@ -18,10 +18,13 @@ pub(crate) struct Owner {
     locks: Arc<dyn Locks>,
 }
 
+/// An event to write: its step, its body, its payload.
+type NewEvent = (Option<StepIx>, EventBody, Option<(&'static str, Bytes)>);
+
 /// What a write adds to a run.
 #[derive(Default)]
 pub(crate) struct Write {
-    pub(crate) events: Vec<(Option<StepIx>, EventBody, Option<(&'static str, Bytes)>)>,
+    pub(crate) events: Vec<NewEvent>,
     pub(crate) state: Option<RunState>,
     pub(crate) error: Option<Failure>,
     pub(crate) steps: Vec<(StepIx, StepState)>,

@@ -1,6 +1,7 @@
 //! Query parameters: unknown ones are refused by name, bad ones with their form.
 
 use super::{nearest::nearest, problem::Problem};
+use aidt_domain::Seq;
 use http::Uri;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -65,10 +66,22 @@ impl Params {
         Err(Problem::invalid(format!("{name} is {given}; it goes from 0 to {} seconds", max.as_secs())))
     }
 
+    /// The number of an event.
+    pub(crate) fn seq(&self, name: &str) -> Result<Option<Seq>, Problem> {
+        self.one(name)?
+            .map(|v| seq(v).ok_or_else(|| Problem::invalid(format!("{name} is not an event's number"))))
+            .transpose()
+    }
+
     /// `true` or `false`.
     pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool, Problem> {
         Ok(self.parse(name)?.unwrap_or(default))
     }
+}
+
+/// The number of an event; stores count in 63 bits.
+pub(crate) fn seq(text: &str) -> Option<Seq> {
+    text.parse::<i64>().ok().and_then(|n| u64::try_from(n).ok()).filter(|n| *n < i64::MAX as u64).map(Seq)
 }
 
 fn unknown(name: &str, known: &[&'static str]) -> Problem {
@@ -130,6 +143,15 @@ mod tests {
     fn refuses_bad_escapes_and_bad_utf8() {
         for query in ["state=%f", "state=%zz", "state=%ff%fe", "%c3=1"] {
             assert!(params(query).unwrap_err().detail.contains("the query is not valid"), "{query}");
+        }
+    }
+
+    #[test]
+    fn an_events_number_fits_every_store() {
+        assert_eq!(seq("0"), Some(Seq(0)));
+        assert_eq!(seq("9223372036854775806").map(Seq::next), Some(Seq(i64::MAX as u64)));
+        for bad in ["-1", "x", "", "1.0", "9223372036854775807", "18446744073709551615"] {
+            assert_eq!(seq(bad), None, "{bad}");
         }
     }
 
