@@ -105,7 +105,7 @@ impl Report {
             },
             raw,
             ratios: Ratios {
-                cpu_seconds_per_10k_steps: rounds.cpu_seconds.map(|cpu| cpu / all * 10_000.0),
+                cpu_seconds_per_10k_steps: rounds.cpu_seconds.map(|cpu| cpu * 10_000.0 / all),
                 statements_per_step: counters.statements as f64 / all,
                 rows_per_step: counters.rows as f64 / all,
                 transactions_per_step: counters.transactions as f64 / all,

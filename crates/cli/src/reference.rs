@@ -5,6 +5,17 @@ use crate::exit::Exit;
 use clap::{Arg, Command, CommandFactory};
 use std::fmt::Write;
 
+/// What the binary reads itself; the options below name theirs.
+const ENVIRONMENT: &str = "
+## Environment
+
+| variable | meaning |
+|---|---|
+| `AIDT_HOME` | the folder where state, workspaces and the socket live; `~/.aidt` by default |
+| `AIDT_LOG` | what is logged to standard error, such as `info` or `warn,aidt_gateway=debug` |
+| `NO_COLOR` | set to anything: no colours ([no-color.org](https://no-color.org)) |
+";
+
 /// The page of the reference, as Markdown.
 #[must_use]
 pub fn reference() -> String {
@@ -18,6 +29,7 @@ pub fn reference() -> String {
     }
     let mut root = Cli::command();
     root.build();
+    out.push_str(ENVIRONMENT);
     out.push_str("\n## Options of every command\n\n");
     list(&mut out, root.get_arguments().filter(|a| a.is_global_set() && shown(a)));
     for command in root.get_subcommands().filter(|c| c.get_name() != "help") {
@@ -59,7 +71,8 @@ fn usage(name: &str, command: &Command) -> String {
 fn list<'a>(out: &mut String, args: impl Iterator<Item = &'a Arg>) {
     for arg in args {
         let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
-        write!(out, "- {}: {}", name_of(arg), help.replace('\n', " ")).expect("writing to memory does not fail");
+        let end = if help.ends_with(['.', '?', '!']) { "" } else { "." };
+        write!(out, "- {}: {}{end}", name_of(arg), help.replace('\n', " ")).expect("writing to memory does not fail");
         for (label, value) in [("Default", default_of(arg)), ("Environment", environment_of(arg))] {
             if let Some(value) = value {
                 write!(out, " {label}: `{value}`.").expect("writing to memory does not fail");

@@ -12,7 +12,6 @@ pub use values::{KeyValue, parse_duration};
 
 use aidt_client::Endpoint;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
 
 /// Runs plans that survive crashes, with a policy decision in front of every capability.
 #[derive(Debug, Parser)]
@@ -27,23 +26,19 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed · 2 bad input · 3 denied · 4 waits for approval · \
-5 budget exhausted · 6 unknown outcome · 7 waiting timed out · 69 server unavailable · 130 cancelled";
+5 budget exhausted · 6 unknown outcome · 7 waiting timed out · 69 server unavailable · 130 cancelled
+
+Environment: AIDT_HOME (where state lives, ~/.aidt by default) · AIDT_SERVER · AIDT_LOG (such as info)";
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub struct Global {
-    /// Where runs, workspaces and the socket live when nothing else is said; ~/.aidt by default.
-    #[arg(long, global = true, env = "AIDT_HOME", value_name = "DIR", help_heading = "Global options")]
-    pub home: Option<PathBuf>,
     /// A server to use instead of the home: http://HOST:PORT or unix:PATH.
     #[arg(long, global = true, env = "AIDT_SERVER", value_name = "URL", help_heading = "Global options")]
     pub server: Option<Endpoint>,
     /// Colours: `auto` means on a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
     pub color: ColorWhen,
-    /// What this process logs to standard error, such as `warn` or `info,aidt_gateway=debug`.
-    #[arg(long, global = true, env = "AIDT_LOG", value_name = "FILTER", help_heading = "Global options")]
-    pub log: Option<String>,
     /// Set to anything: no colours (no-color.org).
     #[arg(long = "no-color-from-environment", hide = true, global = true, env = "NO_COLOR")]
     pub no_color: Option<String>,
