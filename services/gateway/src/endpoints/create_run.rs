@@ -7,13 +7,14 @@ use crate::write::Prepared;
 use crate::write::inbox::{submission, submit};
 use crate::write::plan_of::{GivenPlan, PlanText, Refused};
 use aidt_domain::{CommandBody, Digest, ErrorCode, Labels, MAX_INLINE_BYTES, RunId, RunState, Start, canonical_json};
+use aidt_plan::Diagnostic;
 use aidt_plan::limits::{LABEL_BYTES, LABELS, NAME_BYTES};
 use aidt_store::{StoreError, Submitted};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -34,12 +35,23 @@ pub(crate) struct NewRun {
     labels: BTreeMap<String, String>,
 }
 
+/// What is answered.
+#[derive(Debug, Serialize)]
+struct Accepted<'a> {
+    id: RunId,
+    state: RunState,
+    plan: &'a str,
+    /// Content address of the plan as the run executes it.
+    snapshot: Digest,
+    warnings: &'a [Diagnostic],
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
     Plan(#[from] Refused),
     #[error("{} of the inputs do not fit the plan", .0.len())]
-    Inputs(Vec<aidt_plan::Diagnostic>),
+    Inputs(Vec<Diagnostic>),
     #[error("the inputs take {0} bytes; the limit is {MAX_INLINE_BYTES}")]
     InputsTooLarge(usize),
     #[error("{0}")]
@@ -71,7 +83,8 @@ pub(crate) async fn handle(
         Submitted::Repeated(first) => (first, find(&api, &caller.project, first).await?.state()),
         Submitted::KeyReused => return Err(Error::KeyReused.into()),
     };
-    let body = json!({"id": run, "state": state, "plan": plan.snapshot.name, "snapshot": plan.digest, "warnings": plan.warnings});
+    let (name, snapshot, warnings) = (&plan.snapshot.name, plan.digest, &plan.warnings);
+    let body = Accepted { id: run, state, plan: name, snapshot, warnings };
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, format!("/v1/runs/{run}"))], Json(body)).into_response())
 }
 

@@ -73,8 +73,8 @@ fn render(frame: Frame) -> Event {
             Event::default().event("step_output").data(json)
         }
         Frame::Failed(problem) => {
-            let json = serde_json::Value::Object(problem.document());
-            Event::default().event("problem").data(json.to_string())
+            let json = serde_json::to_string(&problem.document()).expect("a document of JSON values");
+            Event::default().event("problem").data(json)
         }
     }
 }

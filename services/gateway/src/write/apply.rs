@@ -11,7 +11,8 @@ use aidt_store::StoreError;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,33 +91,33 @@ async fn answer_to(api: &Api, run: RunId, before: Seq, command: CommandId) -> Re
     }
 }
 
+/// What is answered: the event, with where the run is now.
+#[derive(Debug, Serialize)]
+struct View {
+    id: RunId,
+    state: RunState,
+    applied: bool,
+    command: CommandId,
+    #[serde(flatten)]
+    event: Option<Value>,
+}
+
 impl Applied {
     /// 200 and the event; 202 while it is not applied; a problem when it was refused.
     pub(crate) fn into_answer(self) -> Result<Response, Problem> {
-        let mut body = json!({
-            "id": self.run,
-            "state": self.state,
-            "applied": !matches!(self.answer, Answer::Pending),
-            "command": self.command,
-        });
-        let status = match &self.answer {
-            Answer::Pending => StatusCode::ACCEPTED,
-            Answer::Nothing => StatusCode::OK,
+        let Self { run: id, state, command, answer } = self;
+        let (status, event) = match answer {
+            Answer::Pending => (StatusCode::ACCEPTED, None),
+            Answer::Nothing => (StatusCode::OK, None),
             Answer::Event(event) => {
                 if let EventBody::CommandRefused { code, message, .. } = &event.body {
-                    let problem = Problem::new(*code, message).with("state", self.state.as_str());
-                    return Err(problem.with("id", self.run.to_string()).with("seq", event.seq.0));
+                    let problem = Problem::new(*code, message).with("id", id.to_string());
+                    return Err(problem.with("state", state.as_str()).with("seq", event.seq.0));
                 }
-                merge(&mut body, event_json(event));
-                StatusCode::OK
+                (StatusCode::OK, Some(event_json(&event)))
             }
         };
-        Ok((status, Json(body)).into_response())
-    }
-}
-
-fn merge(into: &mut serde_json::Value, from: serde_json::Value) {
-    if let (Some(into), serde_json::Value::Object(from)) = (into.as_object_mut(), from) {
-        into.extend(from);
+        let applied = status == StatusCode::OK;
+        Ok((status, Json(View { id, state, applied, command, event })).into_response())
     }
 }
