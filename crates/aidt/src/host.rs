@@ -142,6 +142,7 @@ impl Host for BinaryHost {
         stop: CancellationToken,
         ready: &(dyn for<'a> Fn(&'a Endpoint) + Send + Sync),
     ) -> Result<(), HostError> {
+        stack::only_loopback(options.listen)?;
         let mut settings = Settings::from_env()?;
         settings.database = options.database.clone().or(settings.database);
         settings.queue = options.queue.clone().or(settings.queue);

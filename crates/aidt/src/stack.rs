@@ -161,14 +161,20 @@ fn bundle(dir: Option<&Path>) -> Result<Arc<Bundle>, HostError> {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, HostError> {
-    if !address.ip().is_loopback() {
-        let message = format!(
-            "{address} is not a loopback address: this build has no keys yet and never listens openly without \
-             them; listen on 127.0.0.1 and put an authenticating proxy in front"
-        );
-        return Err(HostError::new(ErrorCode::InvalidArgument, message));
+/// Refuses to listen where others could reach it: there are no keys yet.
+pub(crate) fn only_loopback(address: SocketAddr) -> Result<(), HostError> {
+    if address.ip().is_loopback() {
+        return Ok(());
     }
+    let message = format!(
+        "{address} is not a loopback address: this build has no keys yet and never listens openly without them; \
+         listen on 127.0.0.1 and put an authenticating proxy in front"
+    );
+    Err(HostError::new(ErrorCode::InvalidArgument, message))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, HostError> {
+    only_loopback(address)?;
     TcpListener::bind(address).await.map_err(|e| {
         cannot(ErrorCode::Unavailable, format!("cannot listen on {address} (another process may; try another port)"), e)
     })

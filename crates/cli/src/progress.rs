@@ -4,7 +4,7 @@ use crate::step_text::StepTexts;
 use crate::terminal::{Style, Terminal, visible};
 use crate::time::{between, human, millis};
 use aidt_client::{Event, StepOutput, Update};
-use aidt_domain::{Decision, Failure};
+use aidt_domain::{Decision, Failure, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -201,7 +201,7 @@ fn failure(event: &Event) -> String {
 }
 
 fn when(event: &Event) -> String {
-    let wait = event.field::<i64>("until").zip(millis(&event.at)).map(|(until, at)| until.saturating_sub(at).max(0));
+    let wait = event.field::<Timestamp>("until").zip(millis(&event.at)).map(|(until, at)| until.0.saturating_sub(at).max(0));
     match wait.and_then(|ms| u64::try_from(ms).ok()) {
         Some(ms) => format!("in {}", human(Duration::from_millis(ms))),
         None => "later".to_owned(),

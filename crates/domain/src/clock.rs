@@ -1,12 +1,12 @@
 //! Time comes in from outside, so that a run is reproducible.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-/// Milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// Milliseconds since the Unix epoch. In JSON it is text, RFC 3339 in UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
@@ -47,6 +47,47 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl FromStr for Timestamp {
+    type Err = super::IdError;
+
+    /// Reads what [`Timestamp`] prints; milliseconds may be left out.
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        parse(s).ok_or_else(|| super::IdError::new("time", s, "2026-11-21T13:18:06.123Z"))
+    }
+}
+
+fn parse(s: &str) -> Option<Timestamp> {
+    let (date, time) = s.strip_suffix('Z')?.split_once('T')?;
+    let mut date = date.split('-').map(str::parse::<i64>);
+    let (y, m, d) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
+    let (hms, milli) = time.split_once('.').unwrap_or((time, "0"));
+    let mut hms = hms.split(':').map(str::parse::<i64>);
+    let (h, min, sec) = (hms.next()?.ok()?, hms.next()?.ok()?, hms.next()?.ok()?);
+    if !(1..=12).contains(&m) || !(1..=31).contains(&d) || h > 23 || min > 59 || sec > 60 || milli.len() > 3 {
+        return None;
+    }
+    // Days-from-civil, the inverse of what `Display` does.
+    let (y, m) = if m <= 2 { (y - 1, m + 9) } else { (y, m - 3) };
+    let era = y.div_euclid(400);
+    let yoe = y.rem_euclid(400);
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + (153 * m + 2) / 5 + d - 1;
+    let days = era * 146_097 + doe - 719_468;
+    let milli: i64 = format!("{milli:0<3}").parse().ok()?;
+    Some(Timestamp(((days * 24 + h) * 60 + min) * 60_000 + sec * 1000 + milli))
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Where a service reads the time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Wall-clock time of this process. Deadlines are made from the *database's* time: see
@@ -64,5 +105,16 @@ mod tests {
         assert_eq!(Timestamp(951_782_400_123).to_string(), "2000-02-29T00:00:00.123Z");
         assert_eq!(Timestamp(1_795_267_086_001).to_string(), "2026-11-21T13:18:06.001Z");
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn reads_what_it_prints() {
+        for ms in [0, -1, 951_782_400_123, 1_795_267_086_001, 4_102_444_799_999] {
+            assert_eq!(Timestamp(ms).to_string().parse(), Ok(Timestamp(ms)));
+        }
+        assert_eq!("2026-11-21T13:18:06Z".parse(), Ok(Timestamp(1_795_267_086_000)));
+        for bad in ["", "2026-11-21", "2026-13-21T13:18:06Z", "2026-11-21T13:18:06.1234Z", "x-y-zTa:b:cZ"] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
     }
 }

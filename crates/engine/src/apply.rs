@@ -297,9 +297,7 @@ impl Run {
     fn queue_timeout(&mut self, ix: StepIx, now: Timestamp, fx: &mut Effects) {
         match self.queue_deadline(ix) {
             Some(deadline) if deadline <= now => {
-                let message = "no worker took the step within its timeout.queue";
-                let failure = Failure::fatal(ErrorCode::TimeoutQueue, message);
-                self.fail(ix, StepInput::FailedForGood, failure, "", now, fx);
+                self.settle_failure(ix, waited_too_long(), "", now, fx);
             }
             Some(deadline) => fx.set_timer(Some(ix), deadline),
             None => {}
@@ -324,9 +322,7 @@ impl Run {
             // Somebody runs it: it is not waiting any more.
             (_, false) => {}
             (_, true) if self.queue_deadline(ix).is_some_and(|d| d <= now) => {
-                let message = "no worker took the step within its timeout.queue";
-                let failure = Failure::fatal(ErrorCode::TimeoutQueue, message);
-                self.fail(ix, StepInput::FailedForGood, failure, "", now, fx);
+                self.settle_failure(ix, waited_too_long(), "", now, fx);
             }
             (_, true) => self.requeue(ix, "burned", now, fx),
         }
@@ -438,4 +434,10 @@ impl Run {
 
     /// At most this many steps are looked at before the rest waits for the run's own timer.
     pub(crate) const CHUNK: usize = CHUNK;
+}
+
+/// Nobody started it, so nothing happened, and another attempt may find a worker.
+fn waited_too_long() -> Failure {
+    let message = "no worker took the step within its timeout.queue";
+    Failure { retryable: true, ..Failure::fatal(ErrorCode::TimeoutQueue, message) }
 }

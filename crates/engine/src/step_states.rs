@@ -69,6 +69,7 @@ pub const STEP_TABLE: &[(StepState, StepInput, StepState)] = &[
     (S::Ready, I::Unrenderable, S::Failed),
     (S::Ready, I::Allowed, S::Dispatched),
     (S::Ready, I::Refused, S::Denied),
+    (S::Ready, I::FailedForNow, S::BackingOff),
     (S::Ready, I::FailedForGood, S::Failed),
     (S::Ready, I::Cancelled, S::Cancelled),
     (S::Dispatched, I::Claimed, S::Running),

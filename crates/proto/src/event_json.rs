@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::io::Write;
 
 /// `{seq, kind, at, step?, dispatch?, attempt?, generation?, cause?, …}`: then the fields of the event's
-/// body, and its payload under the payload's name. `at` is RFC 3339; other times are Unix milliseconds.
+/// body, and its payload under the payload's name. Times are RFC 3339.
 ///
 /// A payload that serde_json cannot hold (`1e400`, a lone surrogate) is shown as a string of its text;
 /// [`write_event_json`] shows such as it is.
@@ -60,10 +60,7 @@ fn write_head(event: &Event, out: &mut Vec<u8>) -> std::io::Result<()> {
     write!(out, r#"{{"seq":{},"kind":"{}","at":"{}""#, event.seq, event.body.kind(), event.at)?;
     if let Some(step) = &event.step {
         let (dispatch, attempt, generation) = (event.dispatch, event.attempt, event.generation);
-        write!(
-            out,
-            r#","step":"{step}","dispatch":{dispatch},"attempt":{attempt},"generation":{generation}"#
-        )?;
+        write!(out, r#","step":"{step}","dispatch":{dispatch},"attempt":{attempt},"generation":{generation}"#)?;
     }
     if let Some(cause) = &event.cause {
         write!(out, r#","cause":"{cause}""#)?;

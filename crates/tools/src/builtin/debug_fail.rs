@@ -13,11 +13,15 @@ pub(super) struct Fail;
 #[derive(Deserialize)]
 struct Args {
     message: String,
-    #[serde(default)]
+    #[serde(default = "yes")]
     retryable: bool,
     #[serde(default)]
     effect: EffectHint,
     reason: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 pub(super) fn entry() -> ToolEntry {
@@ -25,7 +29,8 @@ pub(super) fn entry() -> ToolEntry {
         input_schema: object(
             json!({
                 "message": {"type": "string", "description": "What the failure says."},
-                "retryable": {"type": "boolean", "default": false},
+                "retryable": {"type": "boolean", "default": true,
+                    "description": "Whether another attempt could fare better."},
                 "effect": {"enum": ["none", "maybe"], "default": "maybe",
                     "description": "What is known of the effect that did not quite happen."},
                 "reason": {"type": "string", "description": "The tool's own word, for `retry.not_on`."},
@@ -58,10 +63,10 @@ mod tests {
     async fn fails_as_told() {
         let failure = call(Fail, json!({"message": "no"})).await.unwrap_err();
         assert_eq!((failure.code, failure.message.as_str()), (ErrorCode::ToolFailed, "no"));
-        assert_eq!((failure.retryable, failure.effect), (false, EffectHint::Maybe));
-        let args = json!({"message": "no", "retryable": true, "effect": "none", "reason": "busy"});
+        assert_eq!((failure.retryable, failure.effect), (true, EffectHint::Maybe));
+        let args = json!({"message": "no", "retryable": false, "effect": "none", "reason": "busy"});
         let failure = call(Fail, args).await.unwrap_err();
-        assert_eq!((failure.retryable, failure.effect), (true, EffectHint::None));
+        assert_eq!((failure.retryable, failure.effect), (false, EffectHint::None));
         assert_eq!(failure.reason.as_deref(), Some("busy"));
     }
 }
