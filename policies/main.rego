@@ -34,23 +34,21 @@ decision := {"verdict": "deny", "reasons": deny} if {
 # What the built-in tools need. repo.write stays inside the run's own copy of the repository.
 built_in := {"debug.run", "repo.clone", "repo.read", "repo.write"}
 
+allow contains "a built-in capability" if input.action.name in built_in
+
 # The plan asks for it by name, and the operator put a tool with this capability into the catalogue: both
 # wanted it. That is enough for a tool of one's own, and not enough for what reaches out of the sandbox: such
 # a capability needs a word of the operator's (settings.allow, or a rule).
-asked_for if input.action.name in input.context.permissions
-
-reaches_out if input.action.name in {"network.egress", "process.exec", "secret.read"}
-
-reaches_out if startswith(input.action.name, "mcp.")
-
-allow contains "a built-in capability" if input.action.name in built_in
-
 allow contains "the plan's permissions list it" if {
-	asked_for
+	input.action.name in input.context.permissions
 	not reaches_out
 }
 
 allow contains "the operator's settings allow it" if input.action.name in data.settings.allow
+
+reaches_out if input.action.name in {"network.egress", "process.exec", "secret.read"}
+
+reaches_out if startswith(input.action.name, "mcp.")
 
 deny contains "the operator's settings deny it" if input.action.name in data.settings.deny
 

@@ -108,7 +108,13 @@ fn a_grant_is_good_to_its_last_millisecond_and_not_after() {
 fn claims() -> impl Strategy<Value = Claims> {
     let texts = ["[^\n]{1,9}", "[^\n]{1,9}", "[^\n]{1,9}", "[^\n]{1,9}", "[^\n]{1,9}", "[^\n]{1,9}", "[^\n]{1,9}"];
     (texts, ".{1,40}", any::<u32>(), any::<u32>(), 0..i64::MAX).prop_map(
-        |([run, step, tool, entry_digest, policy_revision, obligations, min_sandbox], arguments, dispatch, index, ms)| {
+        |(
+            [run, step, tool, entry_digest, policy_revision, obligations, min_sandbox],
+            arguments,
+            dispatch,
+            index,
+            ms,
+        )| {
             Claims {
                 run,
                 step,

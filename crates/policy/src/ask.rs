@@ -1,8 +1,6 @@
 //! What is judged.
 
-use aidt_domain::{
-    Attempt, Budget, Digest, DispatchNo, Effect, Generation, Labels, Project, RunId, StepPath,
-};
+use aidt_domain::{Attempt, Budget, Digest, DispatchNo, Effect, Generation, Labels, Project, RunId, StepPath};
 use std::collections::BTreeMap;
 
 /// One use of one capability.

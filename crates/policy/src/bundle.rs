@@ -1,6 +1,6 @@
 //! A policy, compiled and checked.
 
-use crate::{BundleError, Place, json, load, source};
+use crate::{BundleError, Place, disagree, json, load, source};
 use aidt_domain::Digest;
 use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::{Program, RegoVM};
@@ -91,8 +91,6 @@ impl Bundle {
     pub(crate) fn machine(&self, max_instructions: usize) -> RegoVM {
         let mut machine = RegoVM::new();
         machine.set_max_instructions(max_instructions);
-        // A builtin that fails makes its rule undefined in Rego: a deny would vanish. Here it is an error.
-        machine.set_strict_builtin_errors(true);
         machine.load_program(Arc::clone(&self.program));
         machine.set_data(self.data.clone()).expect("the data was set once when the bundle was compiled");
         machine
@@ -128,6 +126,7 @@ fn compile(modules: &[Module], data: &regorus::Value) -> Result<Arc<Program>, Bu
     let program = Compiler::compile_from_policy(&policy, &[ENTRY_POINT])
         .map_err(|e| missing_or_refused(&e.to_string(), &parsed))?;
     check_pure(&program, &parsed)?;
+    disagree::check(&program, &policy)?;
     let has_default = |rule: &regorus::rvm::program::RuleInfo| rule.default_literal_index.is_some();
     if !program.rule_infos.iter().any(|rule| rule.name == ENTRY_POINT && has_default(rule)) {
         return Err(BundleError::NoDefault);
@@ -140,14 +139,17 @@ fn compile(modules: &[Module], data: &regorus::Value) -> Result<Arc<Program>, Bu
 
 type Parsed = regorus::unstable::Ref<regorus::unstable::Module>;
 
-/// What the compiler says; but what it does not know because it is impure, or that the entry point is not
+/// What the compiler says; but what it does not know because it is impure, and that the entry point is not
 /// there at all, is said in our words.
 fn missing_or_refused(message: &str, modules: &[Parsed]) -> BundleError {
-    if let Some(place) = IMPURE.iter().find(|f| message.contains(**f)).and_then(|f| source::call_of(f, modules)) {
-        return impure(place);
+    if message.contains("not a valid rule path") {
+        return BundleError::NoDefault;
     }
-    let says = |rule: &Parsed| rule.policy.iter().any(|rule| rule.span().text().contains("decision"));
-    if modules.iter().any(says) { source::refused(message, modules) } else { BundleError::NoDefault }
+    let unknown = IMPURE.iter().find(|function| message.contains(**function));
+    match unknown.and_then(|function| source::call_of(function, modules)) {
+        Some(place) => impure(place),
+        None => source::refused(message, modules),
+    }
 }
 
 fn check_pure(program: &Program, modules: &[Parsed]) -> Result<(), BundleError> {

@@ -73,7 +73,9 @@ impl<'de> Visitor<'de> for Seed {
         while let Some(Exact(key)) = entries.next_key()? {
             match values.entry(key) {
                 Entry::Vacant(place) => place.insert(entries.next_value::<Exact>()?.0),
-                Entry::Occupied(place) => return Err(A::Error::custom(format!("the key {} is there twice", place.key()))),
+                Entry::Occupied(place) => {
+                    return Err(A::Error::custom(format!("the key {} is there twice", place.key())));
+                }
             };
         }
         Ok(Value::from(values))

@@ -14,6 +14,7 @@ mod active;
 mod ask;
 mod bundle;
 mod ceiling;
+mod disagree;
 mod error;
 mod input;
 mod json;

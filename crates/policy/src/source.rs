@@ -46,6 +46,17 @@ pub(crate) fn call_of(function: &str, modules: &[Ref<Module>]) -> Option<Place> 
     })
 }
 
+/// The place of a rule.
+pub(crate) fn place_of(rule: &Rule) -> Place {
+    let span = rule.span();
+    Place {
+        module: span.source.get_path().clone(),
+        line: span.line,
+        column: span.col,
+        rule: Some(name(rule).to_owned()),
+    }
+}
+
 /// The rule that a line is in: the last one that begins at or above it.
 fn rule_at(modules: &[Ref<Module>], module: &str, line: u32) -> Option<String> {
     let module = modules.iter().find(|m| m.package.span.source.get_path() == module)?;

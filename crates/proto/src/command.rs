@@ -114,8 +114,7 @@ fn write_finished(finished: &Finished) -> Writer {
 /// Reads a command. An output and a log share the memory of `body`.
 pub fn decode_command(body: &Bytes) -> Result<Command, DecodeError> {
     check_format(FIELDS.0, body)?;
-    let command =
-        v1::CommandEnvelope::decode(body.clone()).map_err(|e| DecodeError::malformed_by(FIELDS.0, e))?;
+    let command = v1::CommandEnvelope::decode(body.clone()).map_err(|e| DecodeError::malformed_by(FIELDS.0, e))?;
     Ok(Command {
         id: command.id.map(|id| FIELDS.uuid("id", &id)).transpose()?.map(CommandId),
         project: FIELDS.text("project", &command.project)?,

@@ -3,9 +3,7 @@
 use crate::field::{Fields, effect_number, labels};
 use crate::wire::{Writer, check_format};
 use crate::{DecodeError, v1};
-use aidt_domain::{
-    Attempt, DispatchNo, Generation, OutSeq, PartitionId, StepIx, StepMessage, Timestamp, WorkspaceAt,
-};
+use aidt_domain::{Attempt, DispatchNo, Generation, OutSeq, PartitionId, StepIx, StepMessage, Timestamp, WorkspaceAt};
 use bytes::Bytes;
 use prost::Message;
 

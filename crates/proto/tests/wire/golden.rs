@@ -14,6 +14,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// Compares with the golden file, or writes it. Answers the file's bytes.
+#[expect(clippy::disallowed_methods, reason = "a switch of this test's own")]
 fn golden(name: &str, found: &[u8]) -> Bytes {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("AIDT_GOLDEN").is_some_and(|v| v == "write") {

@@ -46,12 +46,8 @@ fn object() -> impl Strategy<Value = serde_json::Map<String, Value>> {
 }
 
 fn decision() -> impl Strategy<Value = Decision> {
-    let verdict = prop_oneof![
-        Just(Verdict::Allow),
-        Just(Verdict::Deny),
-        Just(Verdict::Escalate),
-        Just(Verdict::Transform)
-    ];
+    let verdict =
+        prop_oneof![Just(Verdict::Allow), Just(Verdict::Deny), Just(Verdict::Escalate), Just(Verdict::Transform)];
     (".{0,9}", ".{0,9}", verdict, vec(".{0,9}", 0..3), vec(".{0,9}", 0..3), object(), ".{0,9}").prop_map(
         |(id, capability, verdict, reasons, warnings, obligations, revision)| Decision {
             id,
@@ -121,14 +117,16 @@ prop_compose! {
 }
 
 fn change() -> impl Strategy<Value = WorkspaceChange> {
-    (".{0,9}", ".{0,9}", vec(".{0,9}", 0..3))
-        .prop_map(|(base, commit, paths)| WorkspaceChange { base, commit, paths })
+    (".{0,9}", ".{0,9}", vec(".{0,9}", 0..3)).prop_map(|(base, commit, paths)| WorkspaceChange { base, commit, paths })
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
-        (bytes(), labels(), of(change()))
-            .prop_map(|(output, labels, workspace)| Outcome::Done { output, labels, workspace }),
+        (bytes(), labels(), of(change())).prop_map(|(output, labels, workspace)| Outcome::Done {
+            output,
+            labels,
+            workspace
+        }),
         failure().prop_map(Outcome::Failed),
         failure().prop_map(Outcome::Cancelled),
         Just(Outcome::Released),
@@ -152,11 +150,7 @@ fn finished() -> impl Strategy<Value = Finished> {
 }
 
 fn resolve_as() -> impl Strategy<Value = ResolveAs> {
-    prop_oneof![
-        json().prop_map(ResolveAs::Done),
-        ".{0,9}".prop_map(ResolveAs::Failed),
-        Just(ResolveAs::Retry)
-    ]
+    prop_oneof![json().prop_map(ResolveAs::Done), ".{0,9}".prop_map(ResolveAs::Failed), Just(ResolveAs::Retry)]
 }
 
 fn command() -> impl Strategy<Value = Command> {

@@ -111,7 +111,8 @@ fn finished(outcome: Outcome) -> CommandBody {
 
 /// Each command that travels, by the name of its file.
 pub(crate) fn commands() -> Vec<(&'static str, Command)> {
-    let change = WorkspaceChange { base: String::new(), commit: "c0ffee".into(), paths: vec!["a".into(), String::new()] };
+    let change =
+        WorkspaceChange { base: String::new(), commit: "c0ffee".into(), paths: vec!["a".into(), String::new()] };
     let start = Start {
         snapshot: Digest::of(b"snapshot"),
         inputs: serde_json::from_str(r#"{"repo":"."}"#).unwrap(),
@@ -130,7 +131,10 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
         ("cancel", CommandBody::Cancel { reason: String::new() }),
         ("retry_failed", CommandBody::Retry(RetryScope::Failed)),
         ("retry_from", CommandBody::Retry(RetryScope::From(path("write")))),
-        ("resolve", CommandBody::Resolve { step: path("write"), resolve: ResolveAs::Done(serde_json::json!({"ok": true})) }),
+        (
+            "resolve",
+            CommandBody::Resolve { step: path("write"), resolve: ResolveAs::Done(serde_json::json!({"ok": true})) },
+        ),
         ("finished_done", finished(done)),
         ("finished_failed", finished(Outcome::Failed(failure()))),
         ("finished_cancelled", finished(Outcome::Cancelled(failure()))),
@@ -146,7 +150,11 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
 
 /// A command of the loop's own: without an id.
 pub(crate) fn command_without_id() -> Command {
-    Command { id: None, traceparent: step_full().traceparent, ..command(CommandBody::Cancel { reason: "enough".into() }) }
+    Command {
+        id: None,
+        traceparent: step_full().traceparent,
+        ..command(CommandBody::Cancel { reason: "enough".into() })
+    }
 }
 
 /// A payload by its name.
