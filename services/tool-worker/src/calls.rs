@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 /// Frames of tools that wait for the loop; tools that print wait when there are more.
 const TOOL_FRAMES: usize = 64;
 
+/// RFC 8785 has one form of the empty object.
+const NO_OBLIGATIONS: &str = "{}";
+
 /// Everything about calls that outlives a session.
 pub(crate) struct Calls {
     tools: HashMap<String, Arc<CheckedTool>>,
@@ -107,6 +110,7 @@ impl Calls {
         let refused = |refusal| outcome::refused(&refusal);
         verify(key, &claims, &grant.mac, now).map_err(refused)?;
         check_sandbox(&grant.min_sandbox, &self.sandbox).map_err(refused)?;
+        keeps(&grant.obligations)?;
         let tool = self.tool(call, grant)?;
         if self.ledger.running() >= self.slots {
             let message = format!("all {} slots of the worker are taken", self.slots);
@@ -179,6 +183,15 @@ impl Calls {
         }
         Happened::Ended(before, result)
     }
+}
+
+/// This worker knows no obligation yet, and a call whose obligations are not kept must not run.
+fn keeps(obligations: &str) -> Result<(), Failure> {
+    if obligations == NO_OBLIGATIONS {
+        return Ok(());
+    }
+    let message = format!("this worker cannot keep the policy's obligations {obligations}");
+    Err(Failure { reason: Some("obligation".to_owned()), ..Failure::fatal(ErrorCode::GrantRefused, message) })
 }
 
 fn claims<'a>(id: &'a CallId, call: &'a Call, grant: &'a v1::Grant) -> GrantClaims<'a> {

@@ -49,6 +49,17 @@ async fn too_late_or_too_weak_a_sandbox() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_obligation_that_the_worker_does_not_know() {
+    let failed = refusal(|mut call| {
+        call.grant.as_mut().unwrap().obligations = r#"{"mask":["a"]}"#.to_owned();
+        granted(call)
+    });
+    let failed = failed.await;
+    assert_refused(&failed, "obligation", true);
+    assert!(failed.message.contains("mask"), "{failed:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_grant_or_no_id() {
     let failed = refusal(|call| Call { grant: None, ..call }).await;
     assert_eq!(failed.code, "grant_refused");
