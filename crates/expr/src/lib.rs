@@ -22,6 +22,7 @@ mod references;
 mod scope;
 mod selector;
 mod simple;
+mod syntax;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -64,7 +64,7 @@ impl Diagnostic {
         if shown.chars().count() == SHOWN {
             shown.push('…');
         }
-        self.found = Some(shown);
+        self.found = Some(shown).filter(|shown| !shown.is_empty());
         self
     }
 

@@ -49,7 +49,7 @@ struct Open {
 
 enum OpenData {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, seen: HashSet<String>, key: Option<(String, Span)> },
+    Map { entries: Vec<Entry>, seen: HashSet<String>, key: Option<(Option<String>, Span)> },
 }
 
 struct Builder<'r, 's> {
@@ -210,37 +210,38 @@ impl<'r, 's> Builder<'r, 's> {
                     let name = key_name(&node, self.text, self.report);
                     *key = Some((name, node.span));
                 }
-                Some((key, key_span)) => {
-                    if seen.insert(key.clone()) {
-                        entries.push(Entry { key, key_span, value: node });
-                    } else {
-                        self.report
-                            .error(key_span, Rule::DuplicateKey, format!("the key '{key}' stands here twice"))
-                            .found(&key)
-                            .help("keep one of the two");
-                    }
+                Some((Some(key), key_span)) if seen.insert(key.clone()) => {
+                    entries.push(Entry { key, key_span, value: node });
                 }
+                Some((Some(key), key_span)) => {
+                    self.report
+                        .error(key_span, Rule::DuplicateKey, format!("the key '{key}' stands here twice"))
+                        .found(&key)
+                        .help("keep one of the two");
+                }
+                Some((None, _)) => {}
             },
         }
         true
     }
 }
 
-/// A key as text: `on`, `1` and `true` are keys as they are written.
-fn key_name(node: &Node, text: &str, report: &mut Report<'_>) -> String {
+/// A key as text: `on`, `1` and `true` are keys as they are written. `None`: it was reported, and what
+/// stands under it is left out.
+fn key_name(node: &Node, text: &str, report: &mut Report<'_>) -> Option<String> {
     match &node.data {
         Data::Text(key) if key == "<<" => {
             report
                 .error(node.span, Rule::Syntax, "YAML merge keys ('<<') are not supported")
                 .help("repeat the keys, or use an alias for a whole value");
-            key.clone()
+            None
         }
-        Data::Text(key) => key.clone(),
-        Data::Bool(_) | Data::Number(_) => text.get(node.span.range()).unwrap_or_default().trim().to_owned(),
+        Data::Text(key) => Some(key.clone()),
+        Data::Bool(_) | Data::Number(_) => text.get(node.span.range()).map(|key| key.trim().to_owned()),
         Data::Null | Data::List(_) | Data::Map(_) => {
             let message = format!("a key must be a word, and this is {}", node.kind());
             report.error(node.span, Rule::WrongType, message);
-            String::new()
+            None
         }
     }
 }

@@ -6,9 +6,9 @@ use serde_json::json;
 use tempfile::TempDir;
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
-    let dir = TempDir::new().unwrap();
+    let dir = TempDir::new().expect("a temporary folder");
     for (name, text) in files {
-        std::fs::write(dir.path().join(name), text).unwrap();
+        std::fs::write(dir.path().join(name), text).expect("a file is written");
     }
     dir
 }

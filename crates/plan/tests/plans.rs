@@ -101,7 +101,7 @@ fn the_same_text_gives_the_same_bytes_and_json_the_same_as_yaml() {
     let yaml = "steps:\n  - id: a\n    tool: debug.echo\n    with: { value: \"\\U0001F600 \\t\" }\n";
     let json =
         "{\n\t\"steps\": [{\"tool\": \"debug.echo\", \"with\": {\"value\": \"\\ud83d\\ude00 \\t\"}, \"id\": \"a\"}]\n}";
-    assert_eq!(plan(&yaml).snapshot, plan(json).snapshot);
+    assert_eq!(plan(yaml).snapshot, plan(json).snapshot);
 }
 
 #[test]
