@@ -16,6 +16,7 @@ use aidt_runtime::{Ids, SystemClock, Thread};
 use aidt_step_consumer::{Admission, Beat, Heart, Hub, HubConfig, Life, StepConsumer};
 use aidt_store::RunFilter;
 use aidt_store_sqlite::SqliteStore;
+use axum::serve::ListenerExt as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -348,6 +349,8 @@ fn listen(
     listeners.spawn(aidt_gateway::serve(socket, router, Limits::default(), stop.clone()));
     if let Some(tcp) = tcp {
         let router = workers().merge(gateway.router());
+        // Frames are small: they must not wait for the ack of the one before.
+        let tcp = tcp.tap_io(|stream| drop(stream.set_nodelay(true)));
         listeners.spawn(aidt_gateway::serve(tcp, router, Limits::default(), stop.clone()));
     }
     listeners

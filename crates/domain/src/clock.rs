@@ -58,12 +58,18 @@ impl FromStr for Timestamp {
 
 fn parse(s: &str) -> Option<Timestamp> {
     let (date, time) = s.strip_suffix('Z')?.split_once('T')?;
+    let (sign, date) = date.strip_prefix('-').map_or((1, date), |date| (-1, date));
     let mut date = date.split('-').map(str::parse::<i64>);
-    let (y, m, d) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
+    let (y, m, d) = (sign * date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
+    // The years that milliseconds in 64 bits reach.
+    if y.abs() > 292_278_994 {
+        return None;
+    }
     let (hms, milli) = time.split_once('.').unwrap_or((time, "0"));
     let mut hms = hms.split(':').map(str::parse::<i64>);
     let (h, min, sec) = (hms.next()?.ok()?, hms.next()?.ok()?, hms.next()?.ok()?);
-    if !(1..=12).contains(&m) || !(1..=31).contains(&d) || h > 23 || min > 59 || sec > 60 || milli.len() > 3 {
+    let clock = [(h, 23), (min, 59), (sec, 59)].iter().all(|(n, max)| (0..=*max).contains(n));
+    if !(1..=12).contains(&m) || !(1..=31).contains(&d) || !clock || milli.len() > 3 {
         return None;
     }
     // Days-from-civil, the inverse of what `Display` does.
@@ -73,7 +79,8 @@ fn parse(s: &str) -> Option<Timestamp> {
     let doe = yoe * 365 + yoe / 4 - yoe / 100 + (153 * m + 2) / 5 + d - 1;
     let days = era * 146_097 + doe - 719_468;
     let milli: i64 = format!("{milli:0<3}").parse().ok()?;
-    Some(Timestamp(((days * 24 + h) * 60 + min) * 60_000 + sec * 1000 + milli))
+    let ms = ((days * 24 + h) * 60 + min).checked_mul(60_000)?.checked_add(sec * 1000 + milli)?;
+    Some(Timestamp(ms))
 }
 
 impl Serialize for Timestamp {
@@ -109,7 +116,7 @@ mod tests {
 
     #[test]
     fn reads_what_it_prints() {
-        for ms in [0, -1, 951_782_400_123, 1_795_267_086_001, 4_102_444_799_999] {
+        for ms in [0, -1, i64::MIN / 2, i64::MAX / 2, 951_782_400_123, 1_795_267_086_001, 4_102_444_799_999] {
             assert_eq!(Timestamp(ms).to_string().parse(), Ok(Timestamp(ms)));
         }
         assert_eq!("2026-11-21T13:18:06Z".parse(), Ok(Timestamp(1_795_267_086_000)));

@@ -1,0 +1,46 @@
+//! `cargo xtask interop`: tests against parties from other registries, here the Python worker with the
+//! official gRPC package. Says by name what it could not get, and then fails.
+
+use crate::sh;
+use anyhow::{Context as _, Result};
+use std::path::{Path, PathBuf};
+
+/// Gets what is needed, then runs the tests.
+pub(crate) fn run() -> Result<()> {
+    let root = crate::root()?;
+    let python = python_with_grpc(&root)?;
+    sh(&root, "cargo", &["build", "--quiet", "-p", "aidt"])?;
+    let worker = root.join("docs/examples/python-worker");
+    println!("interop: the Python worker's own tests");
+    sh(&worker, &python, &["-m", "unittest", "discover", "-v"])?;
+    println!("interop: the crash test, with the Python worker");
+    let mut tests = std::process::Command::new("cargo");
+    tests
+        .current_dir(&root)
+        .args(["test", "-p", "aidt-tests", "--features", "python", "--test", "python", "--test", "crash", "--", "--nocapture"])
+        .env("AIDT_PYTHON", &python);
+    crate::wait("cargo test --features python", &mut tests)
+}
+
+/// A virtual environment with the worker's requirements, made once under the target folder.
+fn python_with_grpc(root: &Path) -> Result<String> {
+    let venv = target(root).join("interop-venv");
+    let python = venv.join("bin/python");
+    let requirements = root.join("docs/examples/python-worker/requirements.txt");
+    let wanted = std::fs::read(&requirements).with_context(|| format!("reading {}", requirements.display()))?;
+    let mark = venv.join("requirements.txt");
+    if std::fs::read(&mark).ok().as_deref() != Some(&wanted) {
+        let place = venv.to_string_lossy().into_owned();
+        sh(root, "python3", &["-m", "venv", "--clear", &place])
+            .context("cannot make a Python environment (on Debian: apt-get install python3-venv)")?;
+        let list = requirements.to_string_lossy().into_owned();
+        sh(root, &python.to_string_lossy(), &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &list])
+            .context("cannot get grpcio and protobuf from PyPI")?;
+        std::fs::write(&mark, wanted)?;
+    }
+    Ok(python.to_string_lossy().into_owned())
+}
+
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
