@@ -1,2 +1,57 @@
-//! (being written)
-fn main() {}
+//! What is done to this repository rather than by it: `cargo xtask COMMAND`. Each command is a file.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod interop;
+mod sim;
+mod tests;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tasks of this repository")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run every test that needs only Rust, a C compiler and git
+    Test,
+    /// Check formatting, lints, crate directions, licences, file lengths, paths
+    Check,
+    /// Run the tests against parties from other registries (PyPI)
+    Interop,
+    /// Run simulated worlds, or see that a planted fault is caught
+    Sim(sim::Args),
+}
+
+fn main() -> Result<ExitCode> {
+    match Args::parse().task {
+        Task::Test => tests::run().map(|()| ExitCode::SUCCESS),
+        Task::Check => check::run().map(|()| ExitCode::SUCCESS),
+        Task::Interop => interop::run().map(|()| ExitCode::SUCCESS),
+        Task::Sim(args) => sim::run(&args),
+    }
+}
+
+/// The root of the repository.
+fn root() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).map(Path::to_owned).context("xtask stands in crates/xtask")
+}
+
+/// Runs a program to its end, its output shown.
+fn sh(dir: &Path, program: &str, args: &[&str]) -> Result<()> {
+    wait(&format!("{program} {}", args.join(" ")), Command::new(program).current_dir(dir).args(args))
+}
+
+fn wait(what: &str, command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {what}"))?;
+    if status.success() { Ok(()) } else { bail!("{what} failed: {status}") }
+}
