@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A worker for aidt, written from docs/reference/worker-protocol.md alone.
 
-    worker.py --url http://127.0.0.1:7600 --token-file ~/.aidt/worker.token --count effects.txt
+    worker.py --url http://127.0.0.1:7070 --token-file ~/.aidt/worker.token --count effects.txt
 
 It serves `example.once` and `example.idempotent` (see tools/*.yaml): each effect is a line of the file.
 """
@@ -38,6 +38,8 @@ OPTIONS = [
     # A connection of its own for each attempt: gRPC's delays between attempts are not ours.
     ("grpc.use_local_subchannel_pool", 1),
 ]
+# Else gRPC names the escaped path of a socket as the authority, which HTTP/2 servers refuse.
+UNIX_OPTIONS = [("grpc.default_authority", "localhost")]
 
 log = logging.getLogger("worker")
 
@@ -48,6 +50,15 @@ class Lost(Exception):
 
 def clock_ms():
     return time.time_ns() // 1_000_000
+
+
+def address(url):
+    """What gRPC dials for `http://HOST:PORT` or `unix:PATH`, and with which options."""
+    if url.startswith("unix:"):
+        return f"unix:{os.path.abspath(url[len('unix:'):])}", OPTIONS + UNIX_OPTIONS
+    if url.startswith("http://"):
+        return url[len("http://"):].rstrip("/"), OPTIONS
+    raise SystemExit(f"{url} is neither http://HOST:PORT nor unix:PATH")
 
 
 def key_of(call_id):
@@ -71,7 +82,7 @@ class Worker:
     """One life of a worker, over as many sessions as it takes."""
 
     def __init__(self, url, token_file, pool, slots, served):
-        self.target = f"unix:{os.path.abspath(url[5:])}" if url.startswith("unix:") else url.split("://")[-1].rstrip("/")
+        self.target, self.options = address(url)
         self.token_file, self.pool, self.slots, self.tools = token_file, pool, slots, served
         self.id = "wrk_" + secrets.token_hex(16)
         self.seen = SeenCalls()
@@ -113,7 +124,7 @@ class Worker:
 
     async def session(self):
         """One stream. Returns when drained; else raises."""
-        async with grpc.aio.insecure_channel(self.target, options=OPTIONS) as channel:
+        async with grpc.aio.insecure_channel(self.target, options=self.options) as channel:
             connect = channel.stream_stream(
                 METHOD, request_serializer=pb.WorkerFrame.SerializeToString, response_deserializer=pb.HubFrame.FromString
             )
