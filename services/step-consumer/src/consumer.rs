@@ -103,6 +103,8 @@ struct Loop {
     /// The broker has failed while draining: results go into the inbox.
     broker_down: bool,
     drain_ends: Option<Instant>,
+    /// Since when only acks are missing.
+    empty_since: Option<Instant>,
 }
 
 impl Loop {
@@ -134,6 +136,7 @@ impl Loop {
             live_under_way: false,
             broker_down: false,
             drain_ends: None,
+            empty_since: None,
         }
     }
 
@@ -215,12 +218,16 @@ impl Loop {
         }
     }
 
-    fn is_over(&self, now: Instant) -> Option<Result<(), Error>> {
+    fn is_over(&mut self, now: Instant) -> Option<Result<(), Error>> {
         let ends = self.drain_ends?;
-        if self.core.is_empty() && self.core.is_acked() {
-            return Some(Ok(()));
+        let grace = self.config.flush_grace;
+        if self.core.is_empty() {
+            // A broker that is down acks nothing: then it delivers again, and others drop what is stale.
+            let since = *self.empty_since.get_or_insert(now);
+            return (self.core.is_acked() || since + grace <= now).then_some(Ok(()));
         }
-        if now < ends + self.config.flush_grace {
+        self.empty_since = None;
+        if now < ends + grace {
             return None;
         }
         let results = self.core.unreported();
@@ -232,7 +239,9 @@ impl Loop {
             Standing::Alive(until) => Some(until),
             Standing::Unsure | Standing::Dead => None,
         };
-        let drain = self.drain_ends.map(|at| if at > now { at } else { at + self.config.flush_grace });
+        let grace = self.config.flush_grace;
+        let drain = self.drain_ends.map(|at| if at > now { at } else { at + grace });
+        let acks = self.empty_since.map(|since| since + grace);
         let lanes = &self.core.lanes;
         // While fenced nothing is taken out of the lanes, whatever the time.
         let lanes = match self.core.mode() {
@@ -245,7 +254,7 @@ impl Loop {
                 lanes.logs.wakes_at(),
             ],
         };
-        let rest = [self.core.wakes_at(), self.presence.wakes_at(), fence, drain];
+        let rest = [self.core.wakes_at(), self.presence.wakes_at(), fence, drain, acks];
         let soonest = lanes.into_iter().chain(rest).flatten().min();
         soonest.unwrap_or_else(|| now + std::time::Duration::from_secs(3600))
     }

@@ -133,12 +133,7 @@ impl AgentJournal {
         step: Arc<StepMessage>,
         process: ProcessId,
     ) -> Result<Self, JournalError> {
-        let key = JournalKey {
-            run: step.run,
-            step: step.step,
-            generation: step.generation,
-            attempt: step.attempt,
-        };
+        let key = JournalKey { run: step.run, step: step.step, generation: step.generation, attempt: step.attempt };
         let claim = ClaimRequest {
             run: step.run,
             step: step.step,

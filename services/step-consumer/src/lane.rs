@@ -82,17 +82,6 @@ impl<T> Lane<T> {
         self.paused_until.filter(|_| !self.busy && !self.waiting.is_empty())
     }
 
-    /// How often in a row the port has failed.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
-    }
-
-    /// Takes all that waits out of the lane.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
-        self.singly = 0;
-        self.waiting.drain(..)
-    }
-
     fn give_back(&mut self, items: Vec<T>) {
         items.into_iter().rev().for_each(|item| self.waiting.push_front(item));
         self.busy = false;
@@ -146,7 +135,7 @@ mod tests {
             assert_eq!(lane.take(now, 2), None);
             now = lane.wakes_at().unwrap();
             assert_eq!(lane.paused_until, Some(now));
-            assert_eq!(pause(lane.failures() - 1), Duration::from_millis(pause_ms));
+            assert_eq!(pause(lane.failures - 1), Duration::from_millis(pause_ms));
         }
         assert_eq!(pause(30), LONGEST_PAUSE);
     }

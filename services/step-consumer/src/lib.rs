@@ -40,6 +40,5 @@ pub use hub::{Admission, Hub, HubConfig, HubDriver, WorkerInfo};
 pub use journal::{AgentJournal, Begun, CallSpec, Called, JournalError, Reply};
 pub use life::{Beat, FENCE_AFTER, Heart, Life};
 pub use workers::{
-    CallNo, Ended, NoPlace, Orphan, PoolSlots, Report, Roster, Route, Settled, ToolCall,
-    ToolResult, Workers,
+    CallNo, Ended, NoPlace, Orphan, PoolSlots, Report, Roster, Route, Settled, ToolCall, ToolResult, Workers,
 };

@@ -88,9 +88,7 @@ pub(crate) fn cancelled(effect: EffectHint, message: &str) -> Failure {
 
 fn timeout(code: ErrorCode, result: Option<ToolResult>) -> Failure {
     let (effect, said) = match result {
-        Some(ToolResult::Failed(failure) | ToolResult::Cancelled(failure)) => {
-            (failure.effect, failure.message)
-        }
+        Some(ToolResult::Failed(failure) | ToolResult::Cancelled(failure)) => (failure.effect, failure.message),
         Some(ToolResult::Lost { started: false }) => (EffectHint::None, "it had not begun".to_owned()),
         _ => (EffectHint::Maybe, "it did not stop in time when told to".to_owned()),
     };
@@ -120,11 +118,7 @@ mod tests {
     ];
 
     fn done() -> ToolResult {
-        ToolResult::Done {
-            output: Bytes::from_static(b"1"),
-            labels: aidt_domain::Labels::NONE,
-            workspace: None,
-        }
+        ToolResult::Done { output: Bytes::from_static(b"1"), labels: aidt_domain::Labels::NONE, workspace: None }
     }
 
     fn failed(effect: EffectHint) -> ToolResult {

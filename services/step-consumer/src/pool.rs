@@ -51,8 +51,7 @@ impl PoolDesk {
         let mut state = self.state();
         // A stream that waits with less credit than it could have loses nothing; with more, it would
         // take what there is no slot for.
-        let look_again =
-            prefetch != state.prefetch || credit < state.credit || (state.credit == 0 && credit > 0);
+        let look_again = prefetch != state.prefetch || credit < state.credit || (state.credit == 0 && credit > 0);
         state.prefetch = prefetch;
         state.credit = credit;
         drop(state);
@@ -105,9 +104,8 @@ impl PoolDesk {
     fn arrived(&self, opening: u64, deliveries: Vec<Delivery>) {
         let mut state = self.state();
         state.credit = state.credit.saturating_sub(deliveries.len());
-        let arrivals = deliveries
-            .into_iter()
-            .map(|delivery| Arrival { taken: Taken { opening, tag: delivery.tag }, delivery });
+        let arrivals =
+            deliveries.into_iter().map(|delivery| Arrival { taken: Taken { opening, tag: delivery.tag }, delivery });
         state.arrived.extend(arrivals);
     }
 

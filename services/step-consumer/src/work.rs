@@ -48,11 +48,7 @@ pub(crate) async fn contexts(store: Store, asks: Vec<JudgeAsk>) -> Done {
 /// Several results share one call of the broker.
 pub(crate) async fn publish(queue: Arc<dyn Queue>, publications: Vec<Publication>) -> Done {
     let outgoing = |p: &Publication| {
-        let out = Outgoing {
-            body: p.body.clone(),
-            republished: false,
-            traceparent: p.traceparent.clone(),
-        };
+        let out = Outgoing { body: p.body.clone(), republished: false, traceparent: p.traceparent.clone() };
         (p.partition, out)
     };
     let commands = publications.iter().map(outgoing).collect();
@@ -103,11 +99,6 @@ pub(crate) async fn live(locks: Arc<dyn Locks>, messages: Vec<(String, Bytes)>) 
     Done::Live
 }
 
-pub(crate) async fn present(
-    store: Store,
-    queue: Arc<dyn Queue>,
-    life: Arc<Life>,
-    row: ProcessRow,
-) -> Done {
+pub(crate) async fn present(store: Store, queue: Arc<dyn Queue>, life: Arc<Life>, row: ProcessRow) -> Done {
     Done::Registered(register(store, queue, life, row).await)
 }

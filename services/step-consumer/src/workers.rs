@@ -1,8 +1,8 @@
 //! The seam between the loop and whatever runs calls: the gRPC hub in production, the simulation in tests.
 
 use aidt_domain::{
-    Digest, DispatchNo, Effect, Failure, Labels, PartitionId, Pool, Project, RunId, StepIx,
-    StepMessage, WorkspaceChange,
+    Digest, DispatchNo, Effect, Failure, Labels, PartitionId, Pool, Project, RunId, StepIx, StepMessage,
+    WorkspaceChange,
 };
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 
 use super::call::{Call, Claim, Phase};
 use super::{Core, Letter, Ticket};
-use crate::pool::Arrival;
+use crate::pool::{Arrival, Taken};
 use crate::workers::CallNo;
 use aidt_domain::{RunId, StepMessage, Timestamp};
 use aidt_proto::{DecodeError, decode_entries, decode_step};
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 #[derive(Clone, Copy)]
 struct Envelope {
     pool: usize,
+    taken: Taken,
     ticket: Ticket,
     published_at: Option<Timestamp>,
     doubtful: bool,
@@ -33,11 +34,11 @@ impl Core {
     fn arrive(&mut self, pool: usize, arrival: Arrival, now: Instant) {
         let Arrival { taken, delivery } = arrival;
         let body = delivery.body.clone();
+        let (published_at, doubtful) = (delivery.published_at, delivery.doubtful);
         let entries = decode_entries(delivery.body);
         let count = entries.as_ref().map_or(1, |entries| entries.len().max(1));
         let ticket = self.pools[pool].open(taken, count);
-        let envelope =
-            Envelope { pool, ticket, published_at: delivery.published_at, doubtful: delivery.doubtful };
+        let envelope = Envelope { pool, taken, ticket, published_at, doubtful };
         match entries {
             // Shared by nobody: nothing to do.
             Ok(entries) if entries.is_empty() => self.pools[pool].done(ticket),
@@ -57,7 +58,7 @@ impl Core {
     fn unreadable(&mut self, envelope: Envelope, bytes: Bytes, error: &DecodeError, now: Instant) {
         let side = &mut self.pools[envelope.pool];
         if error.is_newer_format() {
-            if side.hold(now) {
+            if side.hold(envelope.taken, now) {
                 tracing::warn!(pool = %side.pool, %error, "steps are left to a newer process");
             }
             return;
@@ -123,7 +124,7 @@ impl Core {
     /// A dispatch that is in hand came once more: one execution serves both messages.
     fn delivered_again(&mut self, no: CallNo, envelope: Envelope) {
         let call = self.calls.get_mut(&no).expect("the index names only calls in hand");
-        let settled = call.claim == Claim::Held && !call.is_unplaced();
+        let settled = call.early_published || (call.claim == Claim::Held && !call.is_unplaced());
         if settled || call.pool != envelope.pool {
             self.pools[envelope.pool].done(envelope.ticket);
         } else {

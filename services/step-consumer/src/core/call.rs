@@ -159,8 +159,6 @@ impl Call {
 
     /// Whether its claim is due although it runs already.
     pub(crate) fn is_claim_due(&self, now: Instant, config: &Config) -> bool {
-        self.started
-            .and_then(|(started, _)| self.claim_due(started, config))
-            .is_some_and(|due| due <= now)
+        self.started.and_then(|(started, _)| self.claim_due(started, config)).is_some_and(|due| due <= now)
     }
 }

@@ -17,12 +17,12 @@ mod stop;
 pub(crate) mod testing;
 mod tickets;
 
+use crate::Config;
 use crate::handle::Stats;
 use crate::judge::Gate;
 use crate::lane::Lane;
 use crate::life::{Key, Life};
 use crate::workers::{CallNo, Roster, Workers};
-use crate::Config;
 use aidt_domain::{PartitionId, Pool, Timestamp};
 use aidt_store::{ClaimRequest, DeadLetter, LogChunk};
 use bytes::Bytes;
@@ -200,9 +200,7 @@ impl Core {
         for side in &self.pools {
             let free = self.workers.free(&side.pool) as usize;
             let credit = if taking { free.saturating_sub(side.unplaced) } else { 0 };
-            // A stream is closed only when nothing of it is in hand: closing gives everything back.
-            let held = u32::try_from(side.open_messages()).unwrap_or(u32::MAX);
-            side.desk.allow(side.share.max(held.min(1)), credit);
+            side.desk.allow(side.prefetch(), credit);
         }
     }
 

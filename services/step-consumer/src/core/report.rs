@@ -5,9 +5,7 @@ use super::{Core, Origin, Publication};
 use crate::outcome::outcome;
 use crate::text::Piece;
 use crate::workers::{CallNo, Ended, Orphan, Report, Settled, ToolResult};
-use aidt_domain::{
-    Actor, Command, CommandBody, Finished, Outcome, PartitionId, Project, RunId, Timestamp,
-};
+use aidt_domain::{Actor, Command, CommandBody, Finished, Outcome, PartitionId, Project, RunId, Timestamp};
 use aidt_store::LogChunk;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -37,8 +35,7 @@ impl Core {
     }
 
     fn output(&mut self, no: CallNo, offset: u64, data: &Bytes, now: Instant) {
-        let (limit, log_bytes, every) =
-            (self.config.log_limit, self.config.log_bytes, self.config.log_every);
+        let (limit, log_bytes, every) = (self.config.log_limit, self.config.log_bytes, self.config.log_every);
         let Some(call) = self.calls.get_mut(&no) else { return };
         call.last_life = now;
         let text = call.text.get_or_insert_default();
@@ -103,14 +100,7 @@ impl Core {
         self.say_finished(no, told, None, Origin::Early(no), now);
     }
 
-    fn say_finished(
-        &mut self,
-        no: CallNo,
-        told: Outcome,
-        word: Option<Word>,
-        origin: Origin,
-        now: Instant,
-    ) {
+    fn say_finished(&mut self, no: CallNo, told: Outcome, word: Option<Word>, origin: Origin, now: Instant) {
         let store_now = self.store_now(now);
         let process = self.life.process();
         let call = self.calls.get_mut(&no).expect("only calls in hand are reported");
@@ -135,8 +125,7 @@ impl Core {
         let call = &self.calls[&no];
         let Some((_, at)) = call.started else { return };
         let process = self.life.process();
-        let body =
-            CommandBody::Started { step: call.step.step, dispatch: call.step.dispatch, process, at };
+        let body = CommandBody::Started { step: call.step.step, dispatch: call.step.dispatch, process, at };
         self.lanes.publish.push(publication(call, body, Origin::Note));
     }
 

@@ -33,11 +33,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn settle_contexts(
-        &mut self,
-        answers: Vec<(JudgeAsk, Result<Context, StoreError>)>,
-        now: Instant,
-    ) {
+    pub(crate) fn settle_contexts(&mut self, answers: Vec<(JudgeAsk, Result<Context, StoreError>)>, now: Instant) {
         let mut again = Vec::new();
         for (ask, answer) in answers {
             match answer {
@@ -96,12 +92,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn settle_letters(
-        &mut self,
-        letters: Vec<Letter>,
-        kept: Result<(), StoreError>,
-        now: Instant,
-    ) {
+    pub(crate) fn settle_letters(&mut self, letters: Vec<Letter>, kept: Result<(), StoreError>, now: Instant) {
         match kept {
             Ok(()) => {
                 self.lanes.letters.succeeded();
@@ -114,12 +105,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn settle_logs(
-        &mut self,
-        chunks: Vec<LogChunk>,
-        written: Result<(), StoreError>,
-        now: Instant,
-    ) {
+    pub(crate) fn settle_logs(&mut self, chunks: Vec<LogChunk>, written: Result<(), StoreError>, now: Instant) {
         match written {
             Ok(()) => self.lanes.logs.succeeded(),
             Err(error) if error.is_transient() => self.lanes.logs.failed(chunks, now),

@@ -146,8 +146,7 @@ impl Core {
             return;
         }
         self.draining = true;
-        let waiting: Vec<_> =
-            self.calls.iter().filter(|(_, c)| c.phase == Phase::Placing).map(|(no, _)| *no).collect();
+        let waiting: Vec<_> = self.calls.iter().filter(|(_, c)| c.phase == Phase::Placing).map(|(no, _)| *no).collect();
         waiting.into_iter().for_each(|no| self.ready(no, now));
     }
 

@@ -1,8 +1,8 @@
 //! Steps for tests.
 
 use aidt_domain::{
-    Attempt, Decision, Digest, DispatchNo, Effect, Generation, Labels, OutSeq, PartitionId, Pool,
-    Project, RunId, StepIx, StepMessage, StepPath, Timestamp, Verdict,
+    Attempt, Decision, Digest, DispatchNo, Effect, Generation, Labels, OutSeq, PartitionId, Pool, Project, RunId,
+    StepIx, StepMessage, StepPath, Timestamp, Verdict,
 };
 use bytes::Bytes;
 use uuid::Uuid;

@@ -17,10 +17,22 @@ pub(crate) enum Ticket {
     Part(u64),
 }
 
+/// Most messages of a newer format that are held at once; behind more of them a pool waits.
+const NEWER_ROOM: u32 = 256;
+
 #[derive(Debug)]
 struct Shared {
     taken: Taken,
     left: usize,
+}
+
+/// Messages with entries of a newer format, which are held and then given back.
+#[derive(Debug)]
+struct Newer {
+    /// The opening of the stream that delivered them.
+    opening: u64,
+    held: u32,
+    since: Instant,
 }
 
 /// One pool, as the loop sees it.
@@ -36,8 +48,9 @@ pub(crate) struct PoolSide {
     pub(crate) placing: VecDeque<CallNo>,
     /// Messages taken and not acked.
     open: usize,
-    /// Messages with entries of a newer format, and since when the oldest is held.
-    newer: Option<(usize, Instant)>,
+    newer: Option<Newer>,
+    /// Room for messages of a newer format beside those that can be worked on.
+    newer_room: u32,
     shared: BTreeMap<u64, Shared>,
     next_shared: u64,
 }
@@ -52,6 +65,7 @@ impl PoolSide {
             placing: VecDeque::new(),
             open: 0,
             newer: None,
+            newer_room: 0,
             shared: BTreeMap::new(),
             next_shared: 0,
         }
@@ -88,29 +102,43 @@ impl PoolSide {
     }
 
     /// An entry is of a newer format: its message is not acked by this process. Answers whether it is the
-    /// first that is held.
-    pub(crate) fn hold(&mut self, now: Instant) -> bool {
-        let held = self.newer.get_or_insert((0, now));
-        held.0 += 1;
-        held.0 == 1
+    /// first of its kind.
+    pub(crate) fn hold(&mut self, taken: Taken, now: Instant) -> bool {
+        let first = self.newer_room == 0;
+        if self.newer.as_ref().is_some_and(|newer| newer.opening != taken.opening) {
+            self.forget_newer();
+        }
+        let opening = taken.opening;
+        let newer = self.newer.get_or_insert(Newer { opening, held: 0, since: now });
+        newer.held += 1;
+        self.newer_room = self.newer_room.max(newer.held).min(NEWER_ROOM);
+        first
     }
 
     /// When held messages are given back to the broker.
     pub(crate) fn held_since(&self) -> Option<Instant> {
-        self.newer.map(|(_, since)| since)
+        self.newer.as_ref().map(|newer| newer.since)
     }
 
     /// Gives what is held, and with it all that is not acked, back to the broker.
     pub(crate) fn give_back(&mut self) {
-        if let Some((held, _)) = self.newer.take() {
-            self.open = self.open.saturating_sub(held);
-            self.desk.reopen();
+        self.forget_newer();
+        self.desk.reopen();
+    }
+
+    fn forget_newer(&mut self) {
+        if let Some(newer) = self.newer.take() {
+            self.open = self.open.saturating_sub(newer.held as usize);
         }
     }
 
-    /// Messages taken and not acked.
-    pub(crate) fn open_messages(&self) -> usize {
-        self.open
+    /// What the stream may hold unacked: a message for each slot, and beside them what is held for newer
+    /// processes. Never 0 while something of it is in hand: closing the stream gives everything back.
+    pub(crate) fn prefetch(&self) -> u32 {
+        match (self.share, self.open) {
+            (0, 0) => 0,
+            (share, _) => share.max(1) + self.newer_room,
+        }
     }
 }
 
@@ -131,11 +159,11 @@ mod tests {
         side.done(part);
         side.done(part);
         assert!(side.desk.is_settled());
-        assert_eq!(side.open_messages(), 2);
+        assert_eq!(side.open, 2);
         side.done(part);
         side.done(whole);
         assert!(!side.desk.is_settled());
-        assert_eq!(side.open_messages(), 0);
+        assert_eq!(side.open, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -143,10 +171,11 @@ mod tests {
         let mut side = PoolSide::new(Pool::new("p").unwrap());
         side.open(taken(1), 1);
         side.open(taken(2), 1);
-        assert!(side.hold(Instant::now()));
-        assert!(!side.hold(Instant::now()));
+        assert!(side.hold(taken(1), Instant::now()));
+        assert!(!side.hold(taken(2), Instant::now()));
         assert!(side.held_since().is_some());
+        assert_eq!(side.prefetch(), 3);
         side.give_back();
-        assert_eq!((side.open_messages(), side.held_since()), (0, None));
+        assert_eq!((side.open, side.held_since(), side.prefetch()), (0, None, 0));
     }
 }

@@ -4,8 +4,7 @@
 use super::json;
 use crate::workers::ToolResult;
 use aidt_domain::{
-    DispatchNo, EffectHint, ErrorCode, Failure, Labels, MAX_INLINE_BYTES, RunId, StepMessage,
-    StepPath, WorkspaceChange,
+    DispatchNo, EffectHint, ErrorCode, Failure, Labels, MAX_INLINE_BYTES, RunId, StepMessage, StepPath, WorkspaceChange,
 };
 use aidt_proto::v1::{self, hub_frame, result};
 use bytes::Bytes;
@@ -65,9 +64,7 @@ pub(super) fn read_result(result: v1::Result) -> Option<Said> {
     let said = match result.outcome? {
         result::Outcome::Done(done) => read_done(done),
         result::Outcome::Failed(failed) => ToolResult::Failed(read_failure(failed, ErrorCode::ToolFailed)),
-        result::Outcome::Cancelled(failed) => {
-            ToolResult::Cancelled(read_failure(failed, ErrorCode::Cancelled))
-        }
+        result::Outcome::Cancelled(failed) => ToolResult::Cancelled(read_failure(failed, ErrorCode::Cancelled)),
     };
     let started_ms = Some(result.started_ms).filter(|ms| *ms > 0);
     Some(Said { id, route: result.route, result: said, started_ms })

@@ -27,12 +27,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(
-        session: u64,
-        out: Sender<Result<HubFrame, Status>>,
-        key: SessionKey,
-        clock_ms: i64,
-    ) -> Self {
+    pub(super) fn new(session: u64, out: Sender<Result<HubFrame, Status>>, key: SessionKey, clock_ms: i64) -> Self {
         Self {
             session,
             out,

@@ -1,7 +1,7 @@
 //! How slots are shared out: among the step consumers of the process, and among workers.
 
-use super::state::{HubCall, State, Worker};
 use super::frames::CallId;
+use super::state::{HubCall, State, Worker};
 use crate::workers::{NoPlace, PoolSlots, Report, Roster};
 use aidt_domain::{Digest, Pool, WorkerId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

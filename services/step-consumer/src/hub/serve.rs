@@ -1,11 +1,11 @@
 //! The gRPC service, and the future that its sessions live in.
 
+use super::HubConfig;
 use super::line::Line;
 use super::link::FRAMES_WAITING;
 use super::route::Sealer;
 use super::session::serve;
 use super::state::{Post, State, WorkerInfo};
-use super::HubConfig;
 use crate::workers::Workers;
 use aidt_domain::{Clock, Digest, Pool};
 use aidt_proto::v1::worker_hub_server::{WorkerHub, WorkerHubServer};
@@ -101,7 +101,6 @@ impl std::fmt::Debug for Inner {
 #[derive(Clone, Debug)]
 pub struct Hub {
     inner: Arc<Inner>,
-    health: HealthReporter,
     routes: Routes,
 }
 
@@ -123,10 +122,10 @@ impl Hub {
             arriving,
         });
         let (health, health_service) = health_reporter();
-        let service = WorkerHubServer::new(Service { hub: Arc::clone(&inner) })
-            .max_decoding_message_size(MAX_FRAME_BYTES);
+        let service =
+            WorkerHubServer::new(Service { hub: Arc::clone(&inner) }).max_decoding_message_size(MAX_FRAME_BYTES);
         let routes = Routes::new(service).add_service(health_service);
-        let hub = Self { inner: Arc::clone(&inner), health: health.clone(), routes };
+        let hub = Self { inner: Arc::clone(&inner), routes };
         (hub, HubDriver { inner, arrivals, health })
     }
 
@@ -187,7 +186,9 @@ impl HubDriver {
                 _ = looks.tick() => {
                     for post in self.give_up() {
                         let hub = Arc::clone(&self.inner);
-                        futures.push(Box::pin(async move { drop(hub.deliver(post).await) }));
+                        futures.push(Box::pin(async move {
+                            hub.deliver(post).await;
+                        }));
                     }
                 }
             }
@@ -230,7 +231,7 @@ impl HubDriver {
 
 /// The service of `proto/aidt/v1/worker.proto`.
 #[derive(Debug)]
-pub struct Service {
+pub(super) struct Service {
     hub: Arc<Inner>,
 }
 
@@ -238,10 +239,7 @@ pub struct Service {
 impl WorkerHub for Service {
     type ConnectStream = ReceiverStream<Result<HubFrame, Status>>;
 
-    async fn connect(
-        &self,
-        request: Request<Streaming<WorkerFrame>>,
-    ) -> Result<Response<Self::ConnectStream>, Status> {
+    async fn connect(&self, request: Request<Streaming<WorkerFrame>>) -> Result<Response<Self::ConnectStream>, Status> {
         let (out, frames) = mpsc::channel(FRAMES_WAITING);
         let arriving = Arriving { frames: request.into_inner(), out };
         self.hub

@@ -307,11 +307,7 @@ impl Session {
 
     /// It wants no more calls, and has none.
     fn is_drained(&self) -> bool {
-        let state = self.hub.state();
-        state.workers.get(&self.worker).is_some_and(|worker| {
-            let running = worker.busy > 0 || !worker.foreign.is_empty();
-            worker.draining && !running && !state.calls.values().any(|c| c.worker == self.worker)
-        })
+        self.hub.state().is_drained(self.worker)
     }
 }
 
@@ -328,11 +324,7 @@ impl Begun {
         S: Stream<Item = Result<WorkerFrame, Status>> + Unpin + Send,
     {
         let Self { mut session, posts, unreported } = self;
-        let _detach = Detach {
-            hub: Arc::clone(&session.hub),
-            worker: session.worker,
-            session: session.link.session,
-        };
+        let _detach = Detach { hub: Arc::clone(&session.hub), worker: session.worker, session: session.link.session };
         for post in posts {
             session.hub.deliver(post).await;
         }

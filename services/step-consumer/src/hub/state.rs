@@ -205,9 +205,9 @@ impl State {
     fn ended(&self, worker: WorkerId, said: &Said, now: Instant) -> Ended {
         let known = self.workers.get(&worker);
         let clock = known.and_then(|w| w.link.as_ref()).map(|link| link.worker_clock(now));
-        let began_ago = clock.zip(said.started_ms).map(|(clock, started)| {
-            Duration::from_millis(u64::try_from(clock.saturating_sub(started)).unwrap_or(0))
-        });
+        let began_ago = clock
+            .zip(said.started_ms)
+            .map(|(clock, started)| Duration::from_millis(u64::try_from(clock.saturating_sub(started)).unwrap_or(0)));
         let name = known.map_or_else(|| Arc::from(""), |w| Arc::clone(&w.name));
         Ended { result: said.result.clone(), worker: name, began_ago }
     }
@@ -224,9 +224,7 @@ impl State {
         let orphan = Orphan { no, route, ended };
         let attached = self.lines.iter().find_map(|(line, to)| Some((*line, to.clone()?)));
         match attached {
-            Some((line, to)) => {
-                Heard::Post(Post { line, to, report: Report::Orphan(Box::new(orphan)) })
-            }
+            Some((line, to)) => Heard::Post(Post { line, to, report: Report::Orphan(Box::new(orphan)) }),
             None if self.waiting.len() < WAITING => {
                 self.waiting.push_back(orphan);
                 Heard::Nothing
@@ -271,7 +269,18 @@ impl State {
         let link = self.workers.get(&worker).and_then(|worker| worker.link.as_ref());
         if let Some(link) = link {
             link.send(Frame::ResultAck(ResultAck { id: Some(id.write()) }));
+            if self.is_drained(worker) {
+                link.closed.cancel();
+            }
         }
+    }
+
+    /// The worker wanted no more calls, and its last is settled.
+    pub(super) fn is_drained(&self, worker: WorkerId) -> bool {
+        self.workers.get(&worker).filter(|w| w.draining).is_some_and(|entry| {
+            let running = entry.busy > 0 || !entry.foreign.is_empty();
+            !running && !self.calls.values().any(|call| call.worker == worker)
+        })
     }
 
     /// Another executor has the dispatch: the result is thrown away when it comes.
