@@ -32,6 +32,33 @@ fn its_own_tests_pass() {
     }
 }
 
+/// Blocks of Rego in the reference page that are modules.
+fn documented(package: &str) -> Vec<String> {
+    let page = include_str!("../../../../docs/reference/policy.md");
+    let blocks = page.split("```rego\n").skip(1).map(|block| block.split("```").next().unwrap());
+    blocks.filter(|block| block.starts_with(&format!("package {package}\n"))).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_the_reference_page_shows_works() {
+    let modules = documented("aidt.authz");
+    let tests = documented("aidt.authz_test");
+    assert_eq!((modules.len(), tests.len()), (1, 1));
+    let all = [("extra.rego", modules[0].clone()), ("main.rego", policies("main.rego"))];
+    let bundle = all.clone().map(|(name, source)| Module { name: name.into(), source }).to_vec();
+    let bundle = Bundle::from_modules(bundle, None).unwrap();
+    let notes = |labels: &[&str]| Question::write().labels(labels).verdict(&bundle);
+    assert_eq!((notes(&["user"]), notes(&["network:x.org"])), (Verdict::Allow, Verdict::Escalate));
+
+    let mut engine = Engine::new();
+    for (name, source) in all {
+        engine.add_policy(name.into(), source).unwrap();
+    }
+    engine.add_policy("extra_test.rego".into(), tests[0].clone()).unwrap();
+    let passed = engine.eval_rule("data.aidt.authz_test.test_pipeline_files_are_safe".into()).unwrap();
+    assert_eq!(passed, Value::Bool(true));
+}
+
 #[test]
 fn every_input_is_of_the_published_schema() {
     let schema: serde_json::Value = serde_json::from_str(&policies("input.schema.json")).unwrap();
