@@ -201,7 +201,8 @@ fn failure(event: &Event) -> String {
 }
 
 fn when(event: &Event) -> String {
-    let wait = event.field::<Timestamp>("until").zip(millis(&event.at)).map(|(until, at)| until.0.saturating_sub(at).max(0));
+    let wait =
+        event.field::<Timestamp>("until").zip(millis(&event.at)).map(|(until, at)| until.0.saturating_sub(at).max(0));
     match wait.and_then(|ms| u64::try_from(ms).ok()) {
         Some(ms) => format!("in {}", human(Duration::from_millis(ms))),
         None => "later".to_owned(),

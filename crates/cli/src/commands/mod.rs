@@ -22,6 +22,10 @@ use crate::host::{Embed, Host};
 use crate::session::Session;
 use crate::terminal::{Interrupts, Style, Terminal};
 use aidt_client::Endpoint;
+use std::time::Duration;
+
+/// After how long a person is told why the command has not ended.
+const SLOW_CLOSE: Duration = Duration::from_secs(1);
 
 /// What every command works with.
 pub(crate) struct Context<'a> {
@@ -52,10 +56,27 @@ pub async fn run(cli: Cli, host: &dyn Host, terminal: &Terminal, interrupts: Int
     if exit.at_once {
         return exit;
     }
-    tokio::select! {
-        biased;
-        () = context.interrupts.next() => Exit { at_once: true, ..exit },
-        () = host.close() => exit,
+    give_back(&mut context, exit).await
+}
+
+/// Ends what the host embeds. That waits for calls in flight, for a while; an interruption does not.
+async fn give_back(context: &mut Context<'_>, exit: Exit) -> Exit {
+    let close = context.host.close();
+    tokio::pin!(close);
+    let slow = tokio::time::sleep(SLOW_CLOSE);
+    tokio::pin!(slow);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = context.interrupts.next() => return Exit { at_once: true, ..exit },
+            () = &mut close => return exit,
+            () = &mut slow, if !told => {
+                told = true;
+                let text = "handing over the steps that this process runs; Ctrl-C ends it at once";
+                context.terminal.note(context.terminal.paint(Style::Faint, text));
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ fn eventful() -> Act {
         event(6, 900, "step_progress", "log", json!({ "offset": 0, "text": "reading\nhalf" })),
         event(7, 1200, "step_finished", "log", json!({ "log": "reading\nhalf a line\n", "output": {} })),
         event(8, 1201, "step_dispatched", "write", json!({ "tool": "repo.write" })),
-        event(9, 1300, "step_retrying", "write", json!({ "error": failure, "until": 1_795_267_083_300_i64 })),
+        event(9, 1300, "step_retrying", "write", json!({ "error": failure, "until": "2026-11-21T13:18:03.300Z" })),
         event(10, 2300, "step_dispatched", "write", json!({ "tool": "repo.write", "dispatch": 2, "attempt": 2 })),
         event(11, 2400, "step_requeued", "write", json!({ "reason": "process_dead", "dispatch": 2, "attempt": 2 })),
         event(12, 2401, "step_dispatched", "write", json!({ "tool": "repo.write", "dispatch": 3, "attempt": 2 })),
