@@ -26,7 +26,7 @@ const NO_OBLIGATIONS: &str = "{}";
 
 /// Everything about calls that outlives a session.
 pub(crate) struct Calls {
-    tools: HashMap<String, Arc<CheckedTool>>,
+    tools: HashMap<String, Served>,
     clock: Arc<dyn Clock>,
     slots: usize,
     sandbox: String,
@@ -36,6 +36,12 @@ pub(crate) struct Calls {
     running: FuturesUnordered<BoxFuture<'static, v1::Result>>,
     frames: mpsc::Receiver<WorkerFrame>,
     sender: mpsc::Sender<WorkerFrame>,
+}
+
+/// A tool, with its entry's digest as grants write it.
+struct Served {
+    tool: Arc<CheckedTool>,
+    digest: String,
 }
 
 /// What happened among the calls.
@@ -52,7 +58,8 @@ impl Calls {
         for tool in tools {
             let tool = CheckedTool::new(tool)?;
             let name = tool.entry().name.clone();
-            if checked.insert(name.clone(), Arc::new(tool)).is_some() {
+            let digest = tool.digest().to_string();
+            if checked.insert(name.clone(), Served { tool: Arc::new(tool), digest }).is_some() {
                 return Err(ConfigError::SameName(name));
             }
         }
@@ -74,8 +81,8 @@ impl Calls {
     /// What a hello announces, by name.
     pub(crate) fn announced(&self) -> Vec<v1::Tool> {
         let tool =
-            |t: &Arc<CheckedTool>| v1::Tool { name: t.entry().name.clone(), entry_digest: t.digest().to_string() };
-        let mut tools: Vec<_> = self.tools.values().map(tool).collect();
+            |(name, served): (&String, &Served)| v1::Tool { name: name.clone(), entry_digest: served.digest.clone() };
+        let mut tools: Vec<_> = self.tools.iter().map(tool).collect();
         tools.sort_by(|a, b| a.name.cmp(&b.name));
         tools
     }
@@ -125,9 +132,8 @@ impl Calls {
     }
 
     fn tool(&self, call: &Call, grant: &v1::Grant) -> Result<Arc<CheckedTool>, Failure> {
-        let tool = self.tools.get(&call.tool);
-        let tool = tool.filter(|tool| tool.digest().to_string() == grant.entry_digest);
-        tool.cloned().ok_or_else(|| {
+        let served = self.tools.get(&call.tool).filter(|served| served.digest == grant.entry_digest);
+        served.map(|served| Arc::clone(&served.tool)).ok_or_else(|| {
             let message = format!("this worker does not serve {} as {}", call.tool, grant.entry_digest);
             Failure { retryable: true, ..Failure::fatal(ErrorCode::ToolChanged, message) }
         })
