@@ -11,6 +11,8 @@ use aidt_domain::{Failure, PartitionId, Pool, ProcessId, RunId, Timestamp};
 use aidt_queue::{Commands, Delivery, Kind};
 use aidt_store::{Claim, ProcessRow};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
