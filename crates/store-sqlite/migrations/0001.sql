@@ -127,8 +127,9 @@ CREATE TABLE steps (
     error          TEXT
 ) STRICT;
 CREATE UNIQUE INDEX steps_by_run ON steps (run, ix);
--- Ready, dispatched or running: all that a takeover reads.
-CREATE INDEX steps_open ON steps (partition, run, ix) WHERE state IN (2, 3, 4);
+-- Ready, dispatched or running: all that a takeover reads. (No IN here: it would open a temporary tree for
+-- each row written.)
+CREATE INDEX steps_open ON steps (partition, run, ix) WHERE state >= 2 AND state <= 4;
 
 CREATE TABLE segments (
     run       INTEGER NOT NULL,

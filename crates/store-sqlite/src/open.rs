@@ -57,7 +57,9 @@ pub(crate) fn writer(path: &Path) -> Result<Connection, OpenError> {
         // The store's own thread copies the log, so that no commit pays for it.
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
-        connection.pragma_update(None, "cache_size", -32_768)
+        // A transaction that splits a page makes SQLite walk its whole cache when it commits: the hot pages
+        // shall fit, and no more. The system's cache has the rest.
+        connection.pragma_update(None, "cache_size", -4_096)
     };
     set().map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
     Ok(connection)

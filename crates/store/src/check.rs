@@ -29,40 +29,24 @@ pub fn appended(batch: &Batch, partitions: u16) -> Result<BTreeMap<RunId, u64>, 
         }
     }
     append_segments(batch, &mut runs)?;
-    let others = turn
-        .steps
-        .iter()
-        .map(|(run, _)| *run)
-        .chain(turn.timers_set.iter().map(|t| t.run));
+    let others = turn.steps.iter().map(|(run, _)| *run).chain(turn.timers_set.iter().map(|t| t.run));
     for run in others.chain(turn.burns.iter().map(|burn| burn.0)) {
         belongs(run, batch.partition, partitions)?;
     }
     for row in &turn.inbox_put {
         if row.partition.0 >= partitions {
-            return Err(invalid(format!(
-                "command {} is for partition {}, of {partitions}",
-                row.id, row.partition
-            )));
+            return Err(invalid(format!("command {} is for partition {}, of {partitions}", row.id, row.partition)));
         }
     }
-    Ok(runs
-        .into_iter()
-        .map(|(run, (_, count))| (run, count))
-        .collect())
+    Ok(runs.into_iter().map(|(run, (_, count))| (run, count)).collect())
 }
 
 /// Segments of a run follow one another and end at its row's `last_seq`.
-fn append_segments(
-    batch: &Batch,
-    runs: &mut BTreeMap<RunId, (Seq, u64)>,
-) -> Result<(), StoreError> {
+fn append_segments(batch: &Batch, runs: &mut BTreeMap<RunId, (Seq, u64)>) -> Result<(), StoreError> {
     let mut next: BTreeMap<RunId, u64> = BTreeMap::new();
     for segment in &batch.turn.segments {
         let Some((_, count)) = runs.get_mut(&segment.run) else {
-            return Err(invalid(format!(
-                "a segment of {} comes without the run's row",
-                segment.run
-            )));
+            return Err(invalid(format!("a segment of {} comes without the run's row", segment.run)));
         };
         let follows = *next.get(&segment.run).unwrap_or(&segment.first_seq.0);
         if segment.count == 0 || segment.first_seq.0 == 0 || segment.first_seq.0 != follows {
@@ -94,9 +78,7 @@ fn belongs(run: RunId, partition: PartitionId, partitions: u16) -> Result<(), St
     if home == partition {
         return Ok(());
     }
-    Err(invalid(format!(
-        "{run} belongs to partition {home}, not {partition}"
-    )))
+    Err(invalid(format!("{run} belongs to partition {home}, not {partition}")))
 }
 
 fn invalid(message: String) -> StoreError {

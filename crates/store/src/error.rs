@@ -38,11 +38,7 @@ impl StoreError {
         kind: Kind,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self {
-            operation,
-            kind,
-            source: Some(source.into()),
-        }
+        Self { operation, kind, source: Some(source.into()) }
     }
 
     /// Whether the same call can succeed later without anything being changed.

@@ -32,11 +32,9 @@ pub const CLOSED_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 pub use check::appended;
 pub use error::{Kind, StoreError};
-pub use port::{
-    Catalog, Claims, DeadLetters, History, Inbox, Journal, Processes, RunLog, StepLogs, Store,
-};
+pub use port::{Catalog, Claims, DeadLetters, History, Inbox, Journal, Processes, RunLog, StepLogs, Store};
 pub use types::{
-    Batch, BurnResult, Claim, ClaimRequest, ClaimState, Commit, DeadLetter, InboxRow, JournalEntry,
-    JournalKey, LogChunk, NewRun, OpenStep, PartitionRow, PayloadAt, ProcessRow, Processed,
-    RunFilter, RunPage, SegmentRow, StoredRun, Submission, Submitted, TimerRow, Turn,
+    Batch, BurnResult, Claim, ClaimRequest, ClaimState, Commit, DeadLetter, InboxRow, JournalEntry, JournalKey,
+    LogChunk, NewRun, OpenStep, PartitionRow, PayloadAt, ProcessRow, Processed, RunFilter, RunPage, SegmentRow,
+    StoredRun, Submission, Submitted, TimerRow, Turn,
 };

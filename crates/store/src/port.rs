@@ -2,13 +2,12 @@
 
 use crate::StoreError;
 use crate::types::{
-    Batch, Claim, ClaimRequest, ClaimState, Commit, DeadLetter, InboxRow, JournalEntry, JournalKey,
-    LogChunk, OpenStep, PartitionRow, PayloadAt, ProcessRow, Processed, RunFilter, RunPage,
-    SegmentRow, StoredRun, Submission, Submitted, TimerRow,
+    Batch, Claim, ClaimRequest, ClaimState, Commit, DeadLetter, InboxRow, JournalEntry, JournalKey, LogChunk, OpenStep,
+    PartitionRow, PayloadAt, ProcessRow, Processed, RunFilter, RunPage, SegmentRow, StoredRun, Submission, Submitted,
+    TimerRow,
 };
 use aidt_domain::{
-    Digest, DispatchNo, PartitionId, ProcessId, Project, RunId, RunRow, Seq, StepIx, StepRow,
-    Timestamp,
+    Digest, DispatchNo, PartitionId, ProcessId, Project, RunId, RunRow, Seq, StepIx, StepRow, Timestamp,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,12 +27,7 @@ pub trait RunLog: Send + Sync {
     /// Takes a partition: raises its epoch and answers its row, in one statement. Load only after it.
     /// `format` is the newest that the taker reads, and may write from now on: the row remembers the
     /// highest. `Conflict`, and nothing changes, when the partition's is newer than the taker's.
-    async fn take(
-        &self,
-        partition: PartitionId,
-        owner: ProcessId,
-        format: u32,
-    ) -> Result<PartitionRow>;
+    async fn take(&self, partition: PartitionId, owner: ProcessId, format: u32) -> Result<PartitionRow>;
 
     /// The partition's row as it stands: to settle an ambiguous commit.
     async fn partition(&self, partition: PartitionId) -> Result<PartitionRow>;
@@ -43,12 +37,7 @@ pub trait RunLog: Send + Sync {
 
     /// Ready steps after the one given: the backlog, in pieces, in an order of the store's own that does
     /// not change (oldest run first, its steps by index).
-    async fn ready(
-        &self,
-        partition: PartitionId,
-        after: Option<(RunId, StepIx)>,
-        limit: u32,
-    ) -> Result<Vec<OpenStep>>;
+    async fn ready(&self, partition: PartitionId, after: Option<(RunId, StepIx)>, limit: u32) -> Result<Vec<OpenStep>>;
 
     /// Timers due up to `until`, soonest first, and when the next one after those is due.
     async fn timers(
@@ -113,12 +102,7 @@ pub trait Journal: Send + Sync {
 
     /// Appends; commits only while the dispatch is the step's current one and the claim is this
     /// process's, and the index is the next. `Conflict` otherwise.
-    async fn append(
-        &self,
-        key: &JournalKey,
-        claim: &ClaimRequest,
-        entry: JournalEntry,
-    ) -> Result<()>;
+    async fn append(&self, key: &JournalKey, claim: &ClaimRequest, entry: JournalEntry) -> Result<()>;
 }
 
 /// Documents by content.
@@ -179,13 +163,7 @@ pub trait StepLogs: Send + Sync {
     async fn append_logs(&self, chunks: Vec<LogChunk>) -> Result<()>;
 
     /// Pieces of a step from `(dispatch, offset)` on, in order.
-    async fn logs(
-        &self,
-        run: RunId,
-        step: StepIx,
-        from: (DispatchNo, u64),
-        limit: u32,
-    ) -> Result<Vec<LogChunk>>;
+    async fn logs(&self, run: RunId, step: StepIx, from: (DispatchNo, u64), limit: u32) -> Result<Vec<LogChunk>>;
 }
 
 /// What nothing could be done with.
@@ -225,16 +203,7 @@ impl Store {
     /// All ports from one adapter.
     pub fn new<A>(adapter: Arc<A>) -> Self
     where
-        A: RunLog
-            + Inbox
-            + Claims
-            + Journal
-            + Catalog
-            + History
-            + Processes
-            + StepLogs
-            + DeadLetters
-            + 'static,
+        A: RunLog + Inbox + Claims + Journal + Catalog + History + Processes + StepLogs + DeadLetters + 'static,
     {
         Self {
             run_log: adapter.clone(),

@@ -1,9 +1,8 @@
 //! What crosses the store's ports.
 
 use aidt_domain::{
-    Attempt, BatchId, CommandId, Digest, DispatchNo, Epoch, Generation, OutSeq, OutputRef,
-    PartitionId, Pool, ProcessId, Project, RunId, RunRow, RunState, Seq, StepIx, StepRow,
-    Timestamp,
+    Attempt, BatchId, CommandId, Digest, DispatchNo, Epoch, Generation, OutSeq, OutputRef, PartitionId, Pool,
+    ProcessId, Project, RunId, RunRow, RunState, Seq, StepIx, StepRow, Timestamp,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;

@@ -7,10 +7,7 @@ use std::sync::Arc;
 
 async fn open() -> Fixture {
     let clock = Arc::new(ManualClock::default());
-    Fixture::new(
-        Store::new(MemoryStore::new(PARTITIONS, clock.clone())),
-        clock,
-    )
+    Fixture::new(Store::new(MemoryStore::new(PARTITIONS, clock.clone())), clock)
 }
 
 aidt_store::conformance!(open);
@@ -19,11 +16,7 @@ aidt_store::conformance!(open);
 async fn it_outlives_whoever_used_it() {
     let durable = std::sync::OnceLock::new();
     reopen::everything_is_still_there(async |clock| {
-        Store::new(
-            durable
-                .get_or_init(|| MemoryStore::new(PARTITIONS, clock))
-                .clone(),
-        )
+        Store::new(durable.get_or_init(|| MemoryStore::new(PARTITIONS, clock)).clone())
     })
     .await;
 }

@@ -64,7 +64,7 @@ impl RunLog for SqliteStore {
         self.load_now("open_dispatches", |connection| {
             // The state is asked for twice: in the words of the index, so that it is used.
             let sql = "SELECT d.id, s.ix, s.dispatch FROM steps s JOIN run_details d ON d.no = s.run \
-                       WHERE s.partition = ?1 AND s.state IN (2, 3, 4) AND s.state <> 2 ORDER BY s.run, s.ix";
+                       WHERE s.partition = ?1 AND s.state >= 2 AND s.state <= 4 AND s.state <> 2 ORDER BY s.run, s.ix";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_and_then([partition.0], open_step)?;
             rows.collect()
@@ -82,7 +82,7 @@ impl RunLog for SqliteStore {
                 }
             };
             let sql = "SELECT d.id, s.ix, s.dispatch FROM steps s JOIN run_details d ON d.no = s.run \
-                       WHERE s.partition = ?1 AND s.state IN (2, 3, 4) AND s.state = 2 \
+                       WHERE s.partition = ?1 AND s.state >= 2 AND s.state <= 4 AND s.state = 2 \
                        AND (s.run, s.ix) > (?2, ?3) ORDER BY s.run, s.ix LIMIT ?4";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_and_then(params![partition.0, run, step, limit], open_step)?;
@@ -119,7 +119,7 @@ impl RunLog for SqliteStore {
             let sql = "SELECT d.id, s.ix, s.dispatch, c.process FROM steps s \
                        JOIN claims c ON c.run = s.run AND c.ix = s.ix AND c.dispatch = s.dispatch \
                        JOIN run_details d ON d.no = s.run \
-                       WHERE s.partition = ?1 AND s.state IN (2, 3, 4) AND s.state <> 2 ORDER BY s.run, s.ix";
+                       WHERE s.partition = ?1 AND s.state >= 2 AND s.state <= 4 AND s.state <> 2 ORDER BY s.run, s.ix";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_and_then([partition.0], |row| {
                 let OpenStep { run, step, dispatch } = open_step(row)?;

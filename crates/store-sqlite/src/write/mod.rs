@@ -13,12 +13,14 @@ pub(crate) use turn::{commit, put_dead_letters};
 use crate::error::Failed;
 use crate::writer::Written;
 use aidt_domain::{RunId, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 use std::collections::HashMap;
 
 /// The open transaction. Counts what it does.
 pub(crate) struct Tx<'w> {
     connection: &'w Connection,
+    /// Statements by where their text lies: looking them up by the text itself costs more than some of them.
+    statements: Vec<(&'static str, CachedStatement<'w>)>,
     numbers: &'w mut HashMap<RunId, i64>,
     now: Timestamp,
     /// How many partitions there are.
@@ -33,7 +35,7 @@ impl<'w> Tx<'w> {
         now: Timestamp,
         partitions: u16,
     ) -> Self {
-        Self { connection, numbers, now, partitions, written: Written::default() }
+        Self { connection, statements: Vec::new(), numbers, now, partitions, written: Written::default() }
     }
 
     /// The store's time: one instant for all of the transaction.
@@ -41,9 +43,21 @@ impl<'w> Tx<'w> {
         self.now
     }
 
+    fn statement(&mut self, sql: &'static str) -> Result<&mut CachedStatement<'w>, Failed> {
+        let known = self.statements.iter().position(|(text, _)| std::ptr::eq(*text, sql));
+        let at = match known {
+            Some(at) => at,
+            None => {
+                self.statements.push((sql, self.connection.prepare_cached(sql)?));
+                self.statements.len() - 1
+            }
+        };
+        Ok(&mut self.statements[at].1)
+    }
+
     /// Writes; answers how many rows.
     pub(crate) fn execute(&mut self, sql: &'static str, params: impl Params) -> Result<usize, Failed> {
-        let rows = self.connection.prepare_cached(sql)?.execute(params)?;
+        let rows = self.statement(sql)?.execute(params)?;
         self.written.statements += 1;
         self.written.rows += u64::try_from(rows).unwrap_or(0);
         Ok(rows)
@@ -57,7 +71,7 @@ impl<'w> Tx<'w> {
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, Failed> {
         self.written.statements += 1;
-        Ok(self.connection.prepare_cached(sql)?.query_row(params, read).optional()?)
+        Ok(self.statement(sql)?.query_row(params, read).optional()?)
     }
 
     /// Reads.
@@ -68,8 +82,7 @@ impl<'w> Tx<'w> {
         mut read: impl FnMut(&Row<'_>) -> Result<T, Failed>,
     ) -> Result<Vec<T>, Failed> {
         self.written.statements += 1;
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params)?;
+        let mut rows = self.statement(sql)?.query(params)?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
             all.push(read(row)?);

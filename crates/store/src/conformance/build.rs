@@ -2,14 +2,13 @@
 
 use super::ok;
 use crate::types::{
-    Batch, ClaimRequest, Commit, InboxRow, NewRun, PartitionRow, ProcessRow, SegmentRow,
-    Submission, Turn,
+    Batch, ClaimRequest, Commit, InboxRow, NewRun, PartitionRow, ProcessRow, SegmentRow, Submission, Turn,
 };
 use crate::{Store, StoreError};
 use aidt_domain::{
-    Attempt, BatchId, Budget, CommandId, Digest, DispatchNo, Effect, Failure, Generation, Labels,
-    OutSeq, OutputRef, PartitionId, Pool, ProcessId, Project, RunId, RunRow, RunState, Seq, StepIx,
-    StepPath, StepRow, StepState, Timestamp,
+    Attempt, BatchId, Budget, CommandId, Digest, DispatchNo, Effect, Failure, Generation, Labels, OutSeq, OutputRef,
+    PartitionId, Pool, ProcessId, Project, RunId, RunRow, RunState, Seq, StepIx, StepPath, StepRow, StepState,
+    Timestamp,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -18,9 +17,7 @@ use std::collections::BTreeMap;
 #[must_use]
 pub fn run_id(partition: u16, n: u64) -> RunId {
     let low = n * u64::from(super::PARTITIONS) + u64::from(partition);
-    format!("run_{n:016x}{low:016x}")
-        .parse()
-        .expect("32 hex digits")
+    format!("run_{n:016x}{low:016x}").parse().expect("32 hex digits")
 }
 
 /// A command's id.
@@ -70,10 +67,7 @@ pub fn full_run_row(id: RunId, last_seq: u64) -> RunRow {
         error: Some(failure("out of luck")),
         head: Some("0123456789abcdef0123456789abcdef01234567".to_owned()),
         priority: -7,
-        labels: BTreeMap::from([
-            ("team".to_owned(), "a b".to_owned()),
-            ("tier".to_owned(), "1".to_owned()),
-        ]),
+        labels: BTreeMap::from([("team".to_owned(), "a b".to_owned()), ("tier".to_owned(), "1".to_owned())]),
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
         budget: Budget {
             tokens_reserved: 1,
@@ -161,10 +155,7 @@ pub fn output_ref(segment: u64, offset: u32, len: u32) -> OutputRef {
 /// The same without provenance.
 #[must_use]
 pub fn plain_ref(segment: u64, offset: u32, len: u32) -> OutputRef {
-    OutputRef {
-        labels: Labels::NONE,
-        ..output_ref(segment, offset, len)
-    }
+    OutputRef { labels: Labels::NONE, ..output_ref(segment, offset, len) }
 }
 
 /// A segment of a run.
@@ -196,11 +187,7 @@ pub fn inbox_row(n: u64, run: RunId) -> InboxRow {
 /// A submission without documents and key.
 #[must_use]
 pub fn submission(n: u64, run: RunId) -> Submission {
-    Submission {
-        row: inbox_row(n, run),
-        documents: Vec::new(),
-        idempotency: None,
-    }
+    Submission { row: inbox_row(n, run), documents: Vec::new(), idempotency: None }
 }
 
 /// A claim of a process for a dispatch.
@@ -241,14 +228,8 @@ pub struct Owner {
 impl Owner {
     /// Takes a partition.
     pub async fn take(store: &Store, partition: u16) -> Self {
-        let row = ok(store
-            .run_log
-            .take(PartitionId(partition), process_id(999), aidt_domain::FORMAT)
-            .await);
-        Self {
-            store: store.clone(),
-            row,
-        }
+        let row = ok(store.run_log.take(PartitionId(partition), process_id(999), aidt_domain::FORMAT).await);
+        Self { store: store.clone(), row }
     }
 
     /// The next batch.
@@ -278,39 +259,24 @@ impl Owner {
     /// Commits a turn, which must be written.
     pub async fn commit(&mut self, turn: Turn) -> Commit {
         let commit = ok(self.try_commit(turn).await);
-        assert_eq!(
-            commit.held,
-            [self.row.id],
-            "the owner still holds its partition"
-        );
+        assert_eq!(commit.held, [self.row.id], "the owner still holds its partition");
         commit
     }
 
     /// Begins a run without events.
     pub async fn begin(&mut self, run: RunId) {
-        self.commit(Turn {
-            new_runs: vec![NewRun {
-                row: run_row(run, 0),
-            }],
-            ..Turn::default()
-        })
-        .await;
+        self.commit(Turn { new_runs: vec![NewRun { row: run_row(run, 0) }], ..Turn::default() }).await;
     }
 
     /// Writes rows of steps.
     pub async fn write_steps(&mut self, run: RunId, rows: impl IntoIterator<Item = StepRow>) {
         let steps = rows.into_iter().map(|row| (run, row)).collect();
-        self.commit(Turn {
-            steps,
-            ..Turn::default()
-        })
-        .await;
+        self.commit(Turn { steps, ..Turn::default() }).await;
     }
 
     /// Begins a run whose step 0 is out with dispatch 1.
     pub async fn begin_dispatched(&mut self, run: RunId) {
         self.begin(run).await;
-        self.write_steps(run, [step_row(0, StepState::Dispatched, 1)])
-            .await;
+        self.write_steps(run, [step_row(0, StepState::Dispatched, 1)]).await;
     }
 }

@@ -5,10 +5,7 @@
 //! also calls [`reopen::everything_is_still_there`].
 
 // The cases are documented by their names; the assertions are the text.
-#![expect(
-    missing_docs,
-    reason = "a case's name says what it holds the adapter to"
-)]
+#![expect(missing_docs, reason = "a case's name says what it holds the adapter to")]
 
 pub mod build;
 pub mod claims;
@@ -47,10 +44,7 @@ impl Default for ManualClock {
 impl ManualClock {
     /// Moves on.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(
-            i64::try_from(by.as_millis()).expect("a test's duration"),
-            Ordering::SeqCst,
-        );
+        self.0.fetch_add(i64::try_from(by.as_millis()).expect("a test's duration"), Ordering::SeqCst);
     }
 
     /// Jumps, in either direction.
@@ -80,11 +74,7 @@ impl Fixture {
     /// A store that reads this clock.
     #[must_use]
     pub fn new(store: Store, clock: Arc<ManualClock>) -> Self {
-        Self {
-            store,
-            clock,
-            keep: None,
-        }
+        Self { store, clock, keep: None }
     }
 
     /// Keeps something alive as long as the store.

@@ -1,18 +1,15 @@
 //! For adapters that keep what they are given: opened again, everything is there.
 
 use super::build::{
-    Owner, claim_request, full_run_row, full_step_row, inbox_row, process_id, process_row, run_id,
-    segment, step_row,
+    Owner, claim_request, full_run_row, full_step_row, inbox_row, process_id, process_row, run_id, segment, step_row,
 };
 use super::{ManualClock, ok};
 use crate::Store;
 use crate::types::{
-    ClaimState, DeadLetter, JournalEntry, JournalKey, LogChunk, NewRun, Submission, Submitted,
-    TimerRow, Turn,
+    ClaimState, DeadLetter, JournalEntry, JournalKey, LogChunk, NewRun, Submission, Submitted, TimerRow, Turn,
 };
 use aidt_domain::{
-    Attempt, Digest, DispatchNo, Generation, PartitionId, Project, RunId, Seq, StepIx, StepState,
-    Timestamp,
+    Attempt, Digest, DispatchNo, Generation, PartitionId, Project, RunId, Seq, StepIx, StepState, Timestamp,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -32,10 +29,7 @@ pub async fn everything_is_still_there(open: impl AsyncFn(Arc<ManualClock>) -> S
     assert_eq!(ok(store.inbox.submit(late).await), Submitted::Repeated(run));
     let claims = [claim_request(run, 1, 1, 2), claim_request(run, 2, 1, 2)];
     let answers = ok(store.claims.claim(&claims).await);
-    assert_eq!(
-        answers,
-        [ClaimState::Held(process_id(1)), ClaimState::Burned]
-    );
+    assert_eq!(answers, [ClaimState::Held(process_id(1)), ClaimState::Burned]);
     let mut next = Owner::take(&store, 0).await;
     assert_eq!(next.row.epoch.0, 2);
     next.begin(run_id(0, 3)).await;
@@ -65,16 +59,10 @@ async fn fill(store: &Store, run: RunId) {
     let out = |ix| (run, step_row(ix, StepState::Dispatched, 1));
     owner
         .commit(Turn {
-            new_runs: vec![NewRun {
-                row: full_run_row(run, 2),
-            }],
+            new_runs: vec![NewRun { row: full_run_row(run, 2) }],
             steps: vec![(run, full_step_row(0, StepState::Done, 1)), out(1), out(2)],
             segments: vec![segment(run, 1, 2, b"abcdefg")],
-            timers_set: vec![TimerRow {
-                at: Timestamp(50),
-                run,
-                step: Some(StepIx(1)),
-            }],
+            timers_set: vec![TimerRow { at: Timestamp(50), run, step: Some(StepIx(1)) }],
             burns: vec![(run, StepIx(2), DispatchNo(1))],
             dead_letters: vec![letter],
             ..Turn::default()
@@ -82,29 +70,15 @@ async fn fill(store: &Store, run: RunId) {
         .await;
     let claim = claim_request(run, 1, 1, 1);
     ok(store.journal.open(&journal_key(run), &claim).await);
-    let entry = JournalEntry {
-        index: 0,
-        dispatch: DispatchNo(1),
-        entry: Bytes::from_static(b"asked"),
-    };
+    let entry = JournalEntry { index: 0, dispatch: DispatchNo(1), entry: Bytes::from_static(b"asked") };
     ok(store.journal.append(&journal_key(run), &claim, entry).await);
-    let chunk = LogChunk {
-        run,
-        step: StepIx(1),
-        dispatch: DispatchNo(1),
-        offset: 0,
-        bytes: Bytes::from_static(b"log"),
-    };
+    let chunk =
+        LogChunk { run, step: StepIx(1), dispatch: DispatchNo(1), offset: 0, bytes: Bytes::from_static(b"log") };
     ok(store.logs.append_logs(vec![chunk]).await);
 }
 
 fn journal_key(run: RunId) -> JournalKey {
-    JournalKey {
-        run,
-        step: StepIx(1),
-        generation: Generation(1),
-        attempt: Attempt(1),
-    }
+    JournalKey { run, step: StepIx(1), generation: Generation(1), attempt: Attempt(1) }
 }
 
 /// Everything that was filled in, as text.
@@ -113,30 +87,15 @@ async fn read(store: &Store, run: RunId) -> Vec<String> {
     vec![
         format!("{:?}", ok(log.partition(home).await)),
         format!("{:?}", ok(log.load(&[run]).await)),
-        format!(
-            "{:?}",
-            ok(store.history.run(&Project::default(), run).await)
-        ),
+        format!("{:?}", ok(store.history.run(&Project::default(), run).await)),
         format!("{:?}", ok(store.history.segments(run, Seq(0), 9).await)),
         format!("{:?}", ok(log.timers(home, Timestamp(99), 9).await)),
         format!("{:?}", ok(log.claims(home).await)),
         format!("{:?}", ok(log.open_dispatches(home).await)),
         format!("{:?}", ok(store.inbox.inbox(home, 0, 9).await)),
-        format!(
-            "{:?}",
-            ok(store.catalog.documents(&[Digest::of(b"doc")]).await)
-        ),
-        format!(
-            "{:?}",
-            ok(store
-                .journal
-                .open(&journal_key(run), &claim_request(run, 1, 1, 1))
-                .await)
-        ),
-        format!(
-            "{:?}",
-            ok(store.logs.logs(run, StepIx(1), (DispatchNo(0), 0), 9).await)
-        ),
+        format!("{:?}", ok(store.catalog.documents(&[Digest::of(b"doc")]).await)),
+        format!("{:?}", ok(store.journal.open(&journal_key(run), &claim_request(run, 1, 1, 1)).await)),
+        format!("{:?}", ok(store.logs.logs(run, StepIx(1), (DispatchNo(0), 0), 9).await)),
         format!("{:?}", ok(store.dead_letters.dead_letters(0, 9).await)),
         format!("{:?}", ok(store.processes.live(4_000).await)),
     ]

@@ -11,10 +11,7 @@ use async_trait::async_trait;
 impl Claims for MemoryStore {
     async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimState>> {
         let mut state = self.state();
-        Ok(requests
-            .iter()
-            .map(|request| claim(&mut state, request))
-            .collect())
+        Ok(requests.iter().map(|request| claim(&mut state, request)).collect())
     }
 }
 
@@ -26,22 +23,10 @@ fn claim(state: &mut State, request: &ClaimRequest) -> ClaimState {
     };
     match state.claims.get(&key) {
         Some(Holder { process: None, .. }) => ClaimState::Burned,
-        Some(Holder {
-            process: Some(holder),
-            ..
-        }) if *holder == request.process => ClaimState::Won,
-        Some(Holder {
-            process: Some(holder),
-            ..
-        }) => ClaimState::Held(*holder),
+        Some(Holder { process: Some(holder), .. }) if *holder == request.process => ClaimState::Won,
+        Some(Holder { process: Some(holder), .. }) => ClaimState::Held(*holder),
         None if step == StepState::Dispatched => {
-            state.claims.insert(
-                key,
-                Holder {
-                    process: Some(request.process),
-                    stop: false,
-                },
-            );
+            state.claims.insert(key, Holder { process: Some(request.process), stop: false });
             ClaimState::Won
         }
         None => ClaimState::Stale,
@@ -58,24 +43,12 @@ impl Journal for MemoryStore {
         }
     }
 
-    async fn append(
-        &self,
-        key: &JournalKey,
-        request: &ClaimRequest,
-        entry: JournalEntry,
-    ) -> Result<()> {
+    async fn append(&self, key: &JournalKey, request: &ClaimRequest, entry: JournalEntry) -> Result<()> {
         let mut state = self.state();
         let dispatch = (request.run, request.step, request.dispatch);
-        let mine = state
-            .claims
-            .get(&dispatch)
-            .is_some_and(|holder| holder.process == Some(request.process));
+        let mine = state.claims.get(&dispatch).is_some_and(|holder| holder.process == Some(request.process));
         if !mine || state.out(dispatch).is_none() {
-            return Err(refused(
-                "append",
-                request,
-                "it is no longer current, or not this process's",
-            ));
+            return Err(refused("append", request, "it is no longer current, or not this process's"));
         }
         let entries = state.journal.entry(key.clone()).or_default();
         if entry.index as usize != entries.len() {
@@ -88,9 +61,6 @@ impl Journal for MemoryStore {
 }
 
 fn refused(operation: &'static str, claim: &ClaimRequest, why: &str) -> StoreError {
-    let message = format!(
-        "journal of {} step {} dispatch {}: {why}",
-        claim.run, claim.step, claim.dispatch
-    );
+    let message = format!("journal of {} step {} dispatch {}: {why}", claim.run, claim.step, claim.dispatch);
     StoreError::new(operation, Kind::Conflict, message)
 }

@@ -14,14 +14,8 @@ impl MemoryStore {
         let mut held = Vec::new();
         for batch in batches {
             self.check_partition("commit", batch.partition)?;
-            if held
-                .iter()
-                .any(|other: &Batch| other.partition == batch.partition)
-            {
-                let message = format!(
-                    "partition {} comes twice in one transaction",
-                    batch.partition
-                );
+            if held.iter().any(|other: &Batch| other.partition == batch.partition) {
+                let message = format!("partition {} comes twice in one transaction", batch.partition);
                 return Err(StoreError::new("commit", Kind::Invalid, message));
             }
             if state.partitions[usize::from(batch.partition.0)].epoch == batch.epoch {
@@ -45,10 +39,7 @@ fn check(state: &State, turn: &Turn, counts: &BTreeMap<RunId, u64>) -> Result<()
     let before = |row: &RunRow| Seq(row.last_seq.0.wrapping_sub(counts[&row.id]));
     for row in turn.new_runs.iter().map(|new| &new.row) {
         if state.runs.contains_key(&row.id) || before(row) != Seq(0) {
-            return Err(conflict(format!(
-                "{} is there already, or its history does not begin at 1",
-                row.id
-            )));
+            return Err(conflict(format!("{} is there already, or its history does not begin at 1", row.id)));
         }
     }
     for row in &turn.runs {
@@ -59,27 +50,15 @@ fn check(state: &State, turn: &Turn, counts: &BTreeMap<RunId, u64>) -> Result<()
         }
         let stored = old.map(|old| old.last_seq);
         if stored != Some(before(row)) {
-            let message = format!(
-                "{} stands at event {stored:?}, not at {}",
-                row.id,
-                before(row)
-            );
+            let message = format!("{} stands at event {stored:?}, not at {}", row.id, before(row));
             return Err(conflict(message));
         }
     }
     let new: BTreeSet<RunId> = turn.new_runs.iter().map(|new| new.row.id).collect();
-    let named = turn
-        .steps
-        .iter()
-        .map(|(run, _)| run)
-        .chain(turn.timers_set.iter().map(|timer| &timer.run));
+    let named = turn.steps.iter().map(|(run, _)| run).chain(turn.timers_set.iter().map(|timer| &timer.run));
     for run in named.chain(turn.burns.iter().map(|burn| &burn.0)) {
         if !state.runs.contains_key(run) && !new.contains(run) {
-            return Err(StoreError::new(
-                "commit",
-                Kind::Invalid,
-                format!("there is no {run} to change"),
-            ));
+            return Err(StoreError::new("commit", Kind::Invalid, format!("there is no {run} to change")));
         }
     }
     Ok(())
@@ -88,14 +67,7 @@ fn check(state: &State, turn: &Turn, counts: &BTreeMap<RunId, u64>) -> Result<()
 /// What a run begins with never changes, so that an adapter need not write it again.
 fn same_beginning(old: &RunRow, new: &RunRow) -> bool {
     let of = |row: &RunRow| {
-        (
-            row.project.clone(),
-            row.snapshot,
-            row.plan.clone(),
-            row.inputs.clone(),
-            row.priority,
-            row.created_at,
-        )
+        (row.project.clone(), row.snapshot, row.plan.clone(), row.inputs.clone(), row.priority, row.created_at)
     };
     of(old) == of(new)
         && old.labels == new.labels
@@ -114,17 +86,9 @@ fn write_partition(state: &mut State, batch: &Batch) {
 
 fn write_turn(state: &mut State, partition: PartitionId, turn: Turn, burns: &mut Vec<BurnResult>) {
     for new in turn.new_runs {
-        let number = state
-            .run_numbers
-            .last_key_value()
-            .map_or(1, |(number, _)| number + 1);
+        let number = state.run_numbers.last_key_value().map_or(1, |(number, _)| number + 1);
         state.run_numbers.insert(number, new.row.id);
-        let run = Run {
-            number,
-            row: new.row,
-            steps: BTreeMap::new(),
-            segments: BTreeMap::new(),
-        };
+        let run = Run { number, row: new.row, steps: BTreeMap::new(), segments: BTreeMap::new() };
         state.runs.insert(run.row.id, run);
     }
     for row in turn.runs {
@@ -132,9 +96,7 @@ fn write_turn(state: &mut State, partition: PartitionId, turn: Turn, burns: &mut
         run.row = row;
     }
     for segment in turn.segments {
-        stored(state, segment.run)
-            .segments
-            .insert(segment.first_seq, segment);
+        stored(state, segment.run).segments.insert(segment.first_seq, segment);
     }
     for (run, row) in turn.steps {
         write_step(state, partition, run, row);
@@ -145,9 +107,7 @@ fn write_turn(state: &mut State, partition: PartitionId, turn: Turn, burns: &mut
     for timer in turn.timers_set {
         clear_timer(state, (timer.run, timer.step));
         state.timers.insert((partition, timer));
-        state
-            .timer_of
-            .insert((timer.run, timer.step), (partition, timer));
+        state.timer_of.insert((timer.run, timer.step), (partition, timer));
     }
     for seq in turn.inbox_done {
         if let Some(row) = state.inbox.remove(&(partition, seq)) {
@@ -157,16 +117,8 @@ fn write_turn(state: &mut State, partition: PartitionId, turn: Turn, burns: &mut
     for (run, step, dispatch) in turn.burns {
         let holder = state.claims.get(&(run, step, dispatch));
         let won = holder.is_none_or(|holder| holder.process.is_none());
-        state.claims.entry((run, step, dispatch)).or_insert(Holder {
-            process: None,
-            stop: false,
-        });
-        burns.push(BurnResult {
-            run,
-            step,
-            dispatch,
-            won,
-        });
+        state.claims.entry((run, step, dispatch)).or_insert(Holder { process: None, stop: false });
+        burns.push(BurnResult { run, step, dispatch, won });
     }
     for row in turn.inbox_put {
         state.put_inbox(row);
@@ -194,10 +146,7 @@ fn clear_timer(state: &mut State, key: (RunId, Option<StepIx>)) {
 }
 
 fn stored(state: &mut State, run: RunId) -> &mut Run {
-    state
-        .runs
-        .get_mut(&run)
-        .expect("checked before the first write")
+    state.runs.get_mut(&run).expect("checked before the first write")
 }
 
 fn conflict(message: String) -> StoreError {

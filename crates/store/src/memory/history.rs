@@ -23,36 +23,20 @@ impl History for MemoryStore {
             Some(run) => match state.runs.get(&run) {
                 Some(stored) => stored.number,
                 None => {
-                    return Err(StoreError::new(
-                        "runs",
-                        Kind::NotFound,
-                        format!("there is no {run}"),
-                    ));
+                    return Err(StoreError::new("runs", Kind::NotFound, format!("there is no {run}")));
                 }
             },
         };
-        let newest_first = state
-            .run_numbers
-            .range(..before)
-            .rev()
-            .map(|(_, run)| &state.runs[run].row);
+        let newest_first = state.run_numbers.range(..before).rev().map(|(_, run)| &state.runs[run].row);
         let mut matching = newest_first.filter(|row| matches(filter, row)).peekable();
         let items: Vec<RunRow> = matching.by_ref().take(limit as usize).cloned().collect();
-        let next = if matching.peek().is_some() {
-            items.last().map(|row| row.id)
-        } else {
-            None
-        };
+        let next = if matching.peek().is_some() { items.last().map(|row| row.id) } else { None };
         Ok(RunPage { items, next })
     }
 
     async fn steps(&self, run: RunId, after: Option<StepIx>, limit: u32) -> Result<Vec<StepRow>> {
         let state = self.state();
-        let steps = state
-            .runs
-            .get(&run)
-            .into_iter()
-            .flat_map(|stored| stored.steps.values());
+        let steps = state.runs.get(&run).into_iter().flat_map(|stored| stored.steps.values());
         let rest = steps.filter(|row| after.is_none_or(|after| row.ix > after));
         Ok(rest.take(limit as usize).cloned().collect())
     }
@@ -63,10 +47,7 @@ impl History for MemoryStore {
             return Ok(Vec::new());
         };
         let next = Seq(after.0.saturating_add(1));
-        let first = segments
-            .range(..=next)
-            .next_back()
-            .map_or(next, |(first, _)| *first);
+        let first = segments.range(..=next).next_back().map_or(next, |(first, _)| *first);
         let rest = segments.range(first..).map(|(_, segment)| segment);
         let rest = rest.filter(|segment| segment.first_seq.0 + u64::from(segment.count) > next.0);
         Ok(rest.take(limit as usize).cloned().collect())
@@ -81,8 +62,5 @@ fn matches(filter: &RunFilter, row: &RunRow) -> bool {
     row.project == filter.project
         && (filter.states.is_empty() || filter.states.contains(&row.state))
         && filter.plan.as_ref().is_none_or(|plan| *plan == row.plan)
-        && filter
-            .labels
-            .iter()
-            .all(|(key, value)| row.labels.get(key) == Some(value))
+        && filter.labels.iter().all(|(key, value)| row.labels.get(key) == Some(value))
 }

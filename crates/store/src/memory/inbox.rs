@@ -14,20 +14,11 @@ impl Inbox for MemoryStore {
         self.check_partition("submit", submission.row.partition)?;
         let mut state = self.state();
         let now = state.now;
-        let key = submission
-            .idempotency
-            .map(|(key, body)| ((submission.row.project.clone(), key), body));
+        let key = submission.idempotency.map(|(key, body)| ((submission.row.project.clone(), key), body));
         if let Some((key, body)) = &key
-            && let Some(used) = state
-                .keys
-                .get(key)
-                .filter(|used| now.since(used.at) < IDEMPOTENCY_KEPT)
+            && let Some(used) = state.keys.get(key).filter(|used| now.since(used.at) < IDEMPOTENCY_KEPT)
         {
-            return Ok(if used.body == *body {
-                Submitted::Repeated(used.run)
-            } else {
-                Submitted::KeyReused
-            });
+            return Ok(if used.body == *body { Submitted::Repeated(used.run) } else { Submitted::KeyReused });
         }
         if let Some(place) = state.inbox_ids.get(&submission.row.id) {
             return Ok(Submitted::Repeated(state.inbox[place].run));
@@ -38,9 +29,7 @@ impl Inbox for MemoryStore {
             state.documents.entry(digest).or_insert(bytes);
         }
         if let Some((key, body)) = key {
-            state
-                .keys
-                .retain(|_, used| now.since(used.at) < IDEMPOTENCY_KEPT);
+            state.keys.retain(|_, used| now.since(used.at) < IDEMPOTENCY_KEPT);
             state.keys.insert(key, UsedKey { body, run, at: now });
         }
         Ok(Submitted::Accepted)
@@ -48,32 +37,17 @@ impl Inbox for MemoryStore {
 
     async fn inbox(&self, partition: PartitionId, after: u64, limit: u32) -> Result<Vec<InboxRow>> {
         let state = self.state();
-        let rows = state
-            .inbox
-            .range((partition, after.saturating_add(1))..=(partition, u64::MAX));
-        Ok(rows
-            .take(limit as usize)
-            .map(|(_, row)| row.clone())
-            .collect())
+        let rows = state.inbox.range((partition, after.saturating_add(1))..=(partition, u64::MAX));
+        Ok(rows.take(limit as usize).map(|(_, row)| row.clone()).collect())
     }
 
     async fn pending(&self, ids: &[CommandId]) -> Result<Vec<CommandId>> {
         let state = self.state();
-        Ok(ids
-            .iter()
-            .filter(|id| state.inbox_ids.contains_key(id))
-            .copied()
-            .collect())
+        Ok(ids.iter().filter(|id| state.inbox_ids.contains_key(id)).copied().collect())
     }
 
     async fn waiting(&self, run: RunId) -> Result<Vec<InboxRow>> {
-        Ok(self
-            .state()
-            .inbox
-            .values()
-            .filter(|row| row.run == run)
-            .cloned()
-            .collect())
+        Ok(self.state().inbox.values().filter(|row| row.run == run).cloned().collect())
     }
 }
 
@@ -85,11 +59,7 @@ impl Catalog for MemoryStore {
             .iter()
             .map(|digest| {
                 state.documents.get(digest).cloned().ok_or_else(|| {
-                    StoreError::new(
-                        "documents",
-                        Kind::NotFound,
-                        format!("there is no document {digest}"),
-                    )
+                    StoreError::new("documents", Kind::NotFound, format!("there is no document {digest}"))
                 })
             })
             .collect()
@@ -98,10 +68,7 @@ impl Catalog for MemoryStore {
     async fn put_documents(&self, documents: &[(Digest, Bytes)]) -> Result<()> {
         let mut state = self.state();
         for (digest, bytes) in documents {
-            state
-                .documents
-                .entry(*digest)
-                .or_insert_with(|| bytes.clone());
+            state.documents.entry(*digest).or_insert_with(|| bytes.clone());
         }
         Ok(())
     }

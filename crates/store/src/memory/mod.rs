@@ -33,11 +33,7 @@ impl MemoryStore {
     #[must_use]
     pub fn new(partitions: u16, clock: Arc<dyn Clock>) -> Arc<Self> {
         let partitions = partitions.max(1);
-        Arc::new(Self {
-            partitions,
-            clock,
-            state: Mutex::new(State::new(partitions)),
-        })
+        Arc::new(Self { partitions, clock, state: Mutex::new(State::new(partitions)) })
     }
 
     /// The state, with its clock read on: an operation sees one instant. No code panics between two
@@ -48,18 +44,11 @@ impl MemoryStore {
         state
     }
 
-    fn check_partition(
-        &self,
-        operation: &'static str,
-        partition: aidt_domain::PartitionId,
-    ) -> Result<()> {
+    fn check_partition(&self, operation: &'static str, partition: aidt_domain::PartitionId) -> Result<()> {
         if partition.0 < self.partitions {
             return Ok(());
         }
-        let message = format!(
-            "there is no partition {partition}: the store has {}",
-            self.partitions
-        );
+        let message = format!("there is no partition {partition}: the store has {}", self.partitions);
         Err(StoreError::new(operation, Kind::Invalid, message))
     }
 }

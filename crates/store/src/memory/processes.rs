@@ -11,14 +11,9 @@ impl Processes for MemoryStore {
     async fn register(&self, mut process: ProcessRow) -> Result<()> {
         let mut state = self.state();
         let now = state.now;
-        state
-            .processes
-            .retain(|_, row| !row.closed || now.since(row.heartbeat) < CLOSED_KEPT);
+        state.processes.retain(|_, row| !row.closed || now.since(row.heartbeat) < CLOSED_KEPT);
         process.heartbeat = now;
-        process.closed = state
-            .processes
-            .get(&process.id)
-            .is_some_and(|row| row.closed);
+        process.closed = state.processes.get(&process.id).is_some_and(|row| row.closed);
         state.processes.insert(process.id, process);
         Ok(())
     }
@@ -31,14 +26,8 @@ impl Processes for MemoryStore {
         if let Some(row) = row {
             row.heartbeat = now;
         }
-        let asked = state
-            .claims
-            .iter()
-            .filter(|(_, holder)| holder.stop && holder.process == Some(process));
-        let cancels = asked
-            .map(|(key, _)| *key)
-            .filter(|key| state.out(*key).is_some())
-            .collect();
+        let asked = state.claims.iter().filter(|(_, holder)| holder.stop && holder.process == Some(process));
+        let cancels = asked.map(|(key, _)| *key).filter(|key| state.out(*key).is_some()).collect();
         Ok(Processed { now, lost, cancels })
     }
 
@@ -51,12 +40,7 @@ impl Processes for MemoryStore {
 
     async fn close_others(&self, me: ProcessId) -> Result<u32> {
         let mut closed = 0;
-        for row in self
-            .state()
-            .processes
-            .values_mut()
-            .filter(|row| row.id != me && !row.closed)
-        {
+        for row in self.state().processes.values_mut().filter(|row| row.id != me && !row.closed) {
             row.closed = true;
             closed += 1;
         }
@@ -66,12 +50,7 @@ impl Processes for MemoryStore {
     async fn live(&self, dead_after_ms: u64) -> Result<(Vec<ProcessRow>, Timestamp)> {
         let state = self.state();
         let now = state.now;
-        let alive = |row: &&ProcessRow| {
-            !row.closed && now.since(row.heartbeat).as_millis() <= dead_after_ms.into()
-        };
-        Ok((
-            state.processes.values().filter(alive).cloned().collect(),
-            now,
-        ))
+        let alive = |row: &&ProcessRow| !row.closed && now.since(row.heartbeat).as_millis() <= dead_after_ms.into();
+        Ok((state.processes.values().filter(alive).cloned().collect(), now))
     }
 }

@@ -1,9 +1,7 @@
 //! The owner's loads.
 
 use super::{MemoryStore, Result};
-use crate::types::{
-    Batch, Claim, Commit, OpenStep, PartitionRow, PayloadAt, SegmentRow, StoredRun, TimerRow,
-};
+use crate::types::{Batch, Claim, Commit, OpenStep, PartitionRow, PayloadAt, SegmentRow, StoredRun, TimerRow};
 use crate::{Kind, RunLog, StoreError};
 use aidt_domain::{DispatchNo, PartitionId, ProcessId, RunId, Seq, StepIx, StepState, Timestamp};
 use async_trait::async_trait;
@@ -19,20 +17,13 @@ impl RunLog for MemoryStore {
         Ok(self.state().now)
     }
 
-    async fn take(
-        &self,
-        partition: PartitionId,
-        owner: ProcessId,
-        format: u32,
-    ) -> Result<PartitionRow> {
+    async fn take(&self, partition: PartitionId, owner: ProcessId, format: u32) -> Result<PartitionRow> {
         self.check_partition("take", partition)?;
         let mut state = self.state();
         let row = &mut state.partitions[usize::from(partition.0)];
         if row.format > format {
-            let message = format!(
-                "partition {partition} holds rows of format {}, this process reads {format}",
-                row.format
-            );
+            let message =
+                format!("partition {partition} holds rows of format {}, this process reads {format}", row.format);
             return Err(StoreError::new("take", Kind::Conflict, message));
         }
         row.epoch = row.epoch.next();
@@ -47,28 +38,16 @@ impl RunLog for MemoryStore {
     }
 
     async fn open_dispatches(&self, partition: PartitionId) -> Result<Vec<OpenStep>> {
-        Ok(self
-            .state()
-            .open_of(partition, None, StepState::is_out)
-            .collect())
+        Ok(self.state().open_of(partition, None, StepState::is_out).collect())
     }
 
-    async fn ready(
-        &self,
-        partition: PartitionId,
-        after: Option<(RunId, StepIx)>,
-        limit: u32,
-    ) -> Result<Vec<OpenStep>> {
+    async fn ready(&self, partition: PartitionId, after: Option<(RunId, StepIx)>, limit: u32) -> Result<Vec<OpenStep>> {
         let state = self.state();
         let after = match after {
             None => None,
             Some((run, step)) => {
                 let Some(stored) = state.runs.get(&run) else {
-                    return Err(StoreError::new(
-                        "ready",
-                        Kind::NotFound,
-                        format!("there is no {run}"),
-                    ));
+                    return Err(StoreError::new("ready", Kind::NotFound, format!("there is no {run}")));
                 };
                 Some((stored.number, step))
             }
@@ -84,12 +63,7 @@ impl RunLog for MemoryStore {
         limit: u32,
     ) -> Result<(Vec<TimerRow>, Option<Timestamp>)> {
         let state = self.state();
-        let mut all = state
-            .timers
-            .iter()
-            .filter(|(home, _)| *home == partition)
-            .map(|(_, timer)| *timer)
-            .peekable();
+        let mut all = state.timers.iter().filter(|(home, _)| *home == partition).map(|(_, timer)| *timer).peekable();
         let mut due = Vec::new();
         while due.len() < limit as usize
             && let Some(timer) = all.next_if(|timer| timer.at <= until)
@@ -103,21 +77,10 @@ impl RunLog for MemoryStore {
         let state = self.state();
         let open = state.open_of(partition, None, StepState::is_out);
         Ok(open
-            .filter_map(
-                |OpenStep {
-                     run,
-                     step,
-                     dispatch,
-                 }| {
-                    let holder = state.claims.get(&(run, step, dispatch))?;
-                    Some(Claim {
-                        run,
-                        step,
-                        dispatch,
-                        process: holder.process,
-                    })
-                },
-            )
+            .filter_map(|OpenStep { run, step, dispatch }| {
+                let holder = state.claims.get(&(run, step, dispatch))?;
+                Some(Claim { run, step, dispatch, process: holder.process })
+            })
             .collect())
     }
 
@@ -134,12 +97,7 @@ impl RunLog for MemoryStore {
     async fn load(&self, runs: &[RunId]) -> Result<Vec<StoredRun>> {
         let state = self.state();
         let found = runs.iter().filter_map(|run| state.runs.get(run));
-        Ok(found
-            .map(|run| StoredRun {
-                row: run.row.clone(),
-                steps: run.steps.values().cloned().collect(),
-            })
-            .collect())
+        Ok(found.map(|run| StoredRun { row: run.row.clone(), steps: run.steps.values().cloned().collect() }).collect())
     }
 
     async fn payloads(&self, at: &[PayloadAt]) -> Result<Vec<Bytes>> {
@@ -149,21 +107,12 @@ impl RunLog for MemoryStore {
 
     async fn segment(&self, run: RunId, seq: Seq) -> Result<SegmentRow> {
         let state = self.state();
-        let found = state
-            .runs
-            .get(&run)
-            .and_then(|run| run.segments.range(..=seq).next_back());
+        let found = state.runs.get(&run).and_then(|run| run.segments.range(..=seq).next_back());
         found
             .map(|(_, segment)| segment)
             .filter(|segment| seq.0 - segment.first_seq.0 < u64::from(segment.count))
             .cloned()
-            .ok_or_else(|| {
-                StoreError::new(
-                    "segment",
-                    Kind::NotFound,
-                    format!("{run} has no event {seq}"),
-                )
-            })
+            .ok_or_else(|| StoreError::new("segment", Kind::NotFound, format!("{run} has no event {seq}")))
     }
 
     async fn commit(&self, batches: Vec<Batch>) -> Result<Commit> {

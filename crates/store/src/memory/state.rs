@@ -1,13 +1,12 @@
 //! What is stored, and the lookups that several ports share.
 
 use crate::types::{
-    DeadLetter, InboxRow, JournalEntry, JournalKey, OpenStep, PartitionRow, PayloadAt, ProcessRow,
-    SegmentRow, TimerRow,
+    DeadLetter, InboxRow, JournalEntry, JournalKey, OpenStep, PartitionRow, PayloadAt, ProcessRow, SegmentRow, TimerRow,
 };
 use crate::{Kind, StoreError};
 use aidt_domain::{
-    BatchId, CommandId, Digest, DispatchNo, Epoch, OutSeq, PartitionId, ProcessId, Project, RunId,
-    RunRow, Seq, StepIx, StepRow, StepState, Timestamp,
+    BatchId, CommandId, Digest, DispatchNo, Epoch, OutSeq, PartitionId, ProcessId, Project, RunId, RunRow, Seq, StepIx,
+    StepRow, StepState, Timestamp,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,9 +69,7 @@ impl State {
     pub(super) fn new(partitions: u16) -> Self {
         Self {
             now: Timestamp::default(),
-            partitions: (0..partitions)
-                .map(|id| new_partition(PartitionId(id)))
-                .collect(),
+            partitions: (0..partitions).map(|id| new_partition(PartitionId(id))).collect(),
             inbox: BTreeMap::new(),
             inbox_ids: BTreeMap::new(),
             last_inbox: 0,
@@ -98,8 +95,7 @@ impl State {
 
     /// The step's row if this is its current dispatch and it has not ended.
     pub(super) fn out(&self, (run, step, dispatch): DispatchKey) -> Option<&StepRow> {
-        self.step(run, step)
-            .filter(|row| row.dispatch == dispatch && row.state.is_out())
+        self.step(run, step).filter(|row| row.dispatch == dispatch && row.state.is_out())
     }
 
     /// Steps of a partition that are ready, or that are out, oldest run first.
@@ -116,20 +112,12 @@ impl State {
             .filter_map(move |(_, number, step)| {
                 let run = self.run_numbers[number];
                 let row = &self.runs[&run].steps[step];
-                wanted(row.state).then_some(OpenStep {
-                    run,
-                    step: *step,
-                    dispatch: row.dispatch,
-                })
+                wanted(row.state).then_some(OpenStep { run, step: *step, dispatch: row.dispatch })
             })
     }
 
     /// The bytes that a reference names.
-    pub(super) fn payload(
-        &self,
-        operation: &'static str,
-        (run, at): &PayloadAt,
-    ) -> Result<Bytes, StoreError> {
+    pub(super) fn payload(&self, operation: &'static str, (run, at): &PayloadAt) -> Result<Bytes, StoreError> {
         let start = at.offset as usize;
         self.runs
             .get(run)
@@ -162,10 +150,7 @@ impl State {
 
     /// Keeps what nothing could be done with.
     pub(super) fn put_dead_letter(&mut self, mut letter: DeadLetter) {
-        letter.id = self
-            .dead_letters
-            .last_key_value()
-            .map_or(1, |(id, _)| id + 1);
+        letter.id = self.dead_letters.last_key_value().map_or(1, |(id, _)| id + 1);
         letter.at = self.now;
         self.dead_letters.insert(letter.id, letter);
     }

@@ -10,39 +10,16 @@ use async_trait::async_trait;
 impl StepLogs for MemoryStore {
     async fn append_logs(&self, chunks: Vec<LogChunk>) -> Result<()> {
         let mut state = self.state();
-        if let Some(chunk) = chunks
-            .iter()
-            .find(|chunk| !state.runs.contains_key(&chunk.run))
-        {
-            return Err(StoreError::new(
-                "append_logs",
-                Kind::NotFound,
-                format!("there is no {}", chunk.run),
-            ));
+        if let Some(chunk) = chunks.iter().find(|chunk| !state.runs.contains_key(&chunk.run)) {
+            return Err(StoreError::new("append_logs", Kind::NotFound, format!("there is no {}", chunk.run)));
         }
-        for LogChunk {
-            run,
-            step,
-            dispatch,
-            offset,
-            bytes,
-        } in chunks
-        {
-            state
-                .logs
-                .entry((run, step, dispatch, offset))
-                .or_insert(bytes);
+        for LogChunk { run, step, dispatch, offset, bytes } in chunks {
+            state.logs.entry((run, step, dispatch, offset)).or_insert(bytes);
         }
         Ok(())
     }
 
-    async fn logs(
-        &self,
-        run: RunId,
-        step: StepIx,
-        from: (DispatchNo, u64),
-        limit: u32,
-    ) -> Result<Vec<LogChunk>> {
+    async fn logs(&self, run: RunId, step: StepIx, from: (DispatchNo, u64), limit: u32) -> Result<Vec<LogChunk>> {
         let state = self.state();
         let range = (run, step, from.0, from.1)..=(run, step, DispatchNo(u32::MAX), u64::MAX);
         let chunks = state.logs.range(range).take(limit as usize);
@@ -71,9 +48,6 @@ impl DeadLetters for MemoryStore {
     async fn dead_letters(&self, after: u64, limit: u32) -> Result<Vec<DeadLetter>> {
         let state = self.state();
         let rest = state.dead_letters.range(after.saturating_add(1)..);
-        Ok(rest
-            .take(limit as usize)
-            .map(|(_, letter)| letter.clone())
-            .collect())
+        Ok(rest.take(limit as usize).map(|(_, letter)| letter.clone()).collect())
     }
 }
