@@ -89,21 +89,21 @@ struct Head {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 enum What {
-    CallStarted {
+    #[serde(rename = "call_started")]
+    Started {
         digest: Digest,
         effect: Effect,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         decision: Option<Decision>,
     },
-    CallDone {
+    #[serde(rename = "call_done")]
+    Done {
         #[serde(default)]
         usage: serde_json::Map<String, serde_json::Value>,
     },
-    CallFailed {
-        error: Failure,
-    },
+    #[serde(rename = "call_failed")]
+    Failed { error: Failure },
 }
 
 #[derive(Debug)]
@@ -184,7 +184,7 @@ impl AgentJournal {
                 (None, Effect::Read | Effect::Idempotent) => Begun::Make { key: self.idempotency_key(call) },
             });
         }
-        self.append(call, What::CallStarted { digest, effect, decision }, &[]).await?;
+        self.append(call, What::Started { digest, effect, decision }, &[]).await?;
         self.calls.insert(call, Recorded { digest, effect, called: None });
         Ok(Begun::Make { key: self.idempotency_key(call) })
     }
@@ -193,12 +193,12 @@ impl AgentJournal {
     pub async fn finish(&mut self, call: u32, made: Result<Reply, Failure>) -> Result<Called, JournalError> {
         let called = match made {
             Ok(reply) => {
-                let what = What::CallDone { usage: reply.usage.clone() };
+                let what = What::Done { usage: reply.usage.clone() };
                 self.append(call, what, &reply.result).await?;
                 Called::Done(reply)
             }
             Err(error) => {
-                self.append(call, What::CallFailed { error: error.clone() }, &[]).await?;
+                self.append(call, What::Failed { error: error.clone() }, &[]).await?;
                 Called::Failed(error)
             }
         };
@@ -258,12 +258,12 @@ impl AgentJournal {
         let (head, reply) = read(&entry.entry).map_err(corrupt)?;
         self.next_entry = entry.index + 1;
         let called = match head.what {
-            What::CallStarted { digest, effect, .. } => {
+            What::Started { digest, effect, .. } => {
                 self.calls.insert(head.call, Recorded { digest, effect, called: None });
                 return Ok(());
             }
-            What::CallDone { usage } => Called::Done(Reply { result: reply, usage }),
-            What::CallFailed { error } => Called::Failed(error),
+            What::Done { usage } => Called::Done(Reply { result: reply, usage }),
+            What::Failed { error } => Called::Failed(error),
         };
         let recorded = self.calls.get_mut(&head.call).ok_or_else(|| corrupt(None))?;
         recorded.called = Some(called);

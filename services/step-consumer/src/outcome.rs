@@ -11,8 +11,9 @@
 //! | timeout | failed, cancelled | `Failed(timeout, as it says)` | the same |
 //! | timeout | nothing | `Failed(timeout, maybe)` | the same |
 //! | (any but asked, timeout) | never begun | `Released` | `Released` |
+//! | no, drain, fence | refused before it began | `Deferred` | `Deferred` |
 
-use crate::workers::ToolResult;
+use crate::workers::{Ended, ToolResult};
 use aidt_domain::{Effect, EffectHint, ErrorCode, Failure, Outcome};
 
 /// Why a call was told to stop.
@@ -47,6 +48,12 @@ impl Cause {
 pub(crate) fn outcome(effect: Effect, cause: Option<Cause>, result: Option<ToolResult>) -> Outcome {
     if let Some(ToolResult::Done { output, labels, workspace }) = result {
         return Outcome::Done { output, labels, workspace };
+    }
+    if let Some(ToolResult::Failed(failure)) = &result
+        && effect != Effect::Once
+        && is_repetition(failure)
+    {
+        return Outcome::Released;
     }
     match cause {
         None | Some(Cause::Drain | Cause::Fenced) => lost(effect, result),
@@ -94,6 +101,24 @@ fn timeout(code: ErrorCode, result: Option<ToolResult>) -> Failure {
     };
     let message = if said.is_empty() { code.title().to_owned() } else { format!("{}: {said}", code.title()) };
     Failure { effect, ..Failure::transient(code, message) }
+}
+
+/// A worker refused the call before it began, and another try may fare better: its grant came too late,
+/// it is full, its tool has changed. No attempt is spent on that.
+pub(crate) fn is_refusal(cause: Option<Cause>, ended: &Ended) -> bool {
+    use ErrorCode::{GrantRefused, Overloaded, ToolChanged, Unavailable};
+    let ToolResult::Failed(failure) = &ended.result else { return false };
+    let told = matches!(cause, Some(Cause::Asked | Cause::RunTimeout | Cause::Silence));
+    let before = ended.began_ago.is_none() && failure.effect == EffectHint::None;
+    let code = matches!(failure.code, GrantRefused | Overloaded | ToolChanged | Unavailable);
+    !told && before && failure.retryable && code
+}
+
+/// The worker has this very dispatch from an earlier life of a consumer. Nobody knows what came of that, but
+/// the effect may be repeated: under the next dispatch it is, and no attempt is spent.
+fn is_repetition(failure: &Failure) -> bool {
+    let seen = matches!(failure.reason.as_deref(), Some("seen_call" | "stale_dispatch"));
+    failure.code == ErrorCode::GrantRefused && seen
 }
 
 /// The queue deadline passed before the start.
@@ -184,6 +209,34 @@ mod tests {
             code(&outcome(Effect::Read, Some(Cause::Silence), None)),
             Some((ErrorCode::TimeoutHeartbeat, Maybe))
         );
+    }
+
+    #[test]
+    fn a_refusal_before_the_start_spends_no_attempt() {
+        let ended = |failure, began_ago| Ended { result: ToolResult::Failed(failure), worker: "".into(), began_ago };
+        let expired = Failure { retryable: true, ..Failure::fatal(ErrorCode::GrantRefused, "expired") };
+        assert!(is_refusal(None, &ended(expired.clone(), None)));
+        assert!(is_refusal(Some(Cause::Drain), &ended(expired.clone(), None)));
+        assert!(!is_refusal(Some(Cause::Asked), &ended(expired.clone(), None)));
+        assert!(!is_refusal(None, &ended(expired.clone(), Some(std::time::Duration::ZERO))), "it began");
+        let maybe = Failure { effect: Maybe, ..expired.clone() };
+        let forged = Failure { retryable: false, ..expired.clone() };
+        let own = Failure { code: ErrorCode::ToolFailed, ..expired };
+        for other in [maybe, forged, own] {
+            assert!(!is_refusal(None, &ended(other, None)));
+        }
+    }
+
+    #[test]
+    fn a_call_that_the_worker_has_already_is_dispatched_again_unless_its_effect_is_once() {
+        let seen = Failure {
+            reason: Some("seen_call".into()),
+            ..Failure::transient(ErrorCode::GrantRefused, "this very call was taken before")
+        };
+        let result = || Some(ToolResult::Failed(seen.clone()));
+        assert_eq!(outcome(Effect::Read, None, result()), Outcome::Released);
+        assert_eq!(outcome(Effect::Idempotent, None, result()), Outcome::Released);
+        assert_eq!(outcome(Effect::Once, None, result()), Outcome::Failed(seen.clone()));
     }
 
     #[test]

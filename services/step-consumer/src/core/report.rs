@@ -5,7 +5,7 @@ use super::{Core, Origin, Publication};
 use crate::outcome::outcome;
 use crate::text::Piece;
 use crate::workers::{CallNo, Ended, Orphan, Report, Settled, ToolResult};
-use aidt_domain::{Actor, Command, CommandBody, Finished, Outcome, PartitionId, Project, RunId, Timestamp};
+use aidt_domain::{Actor, Command, CommandBody, Finished, Labels, Outcome, PartitionId, Project, RunId, Timestamp};
 use aidt_store::LogChunk;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -87,7 +87,11 @@ impl Core {
     }
 
     /// Tells the owner how a call ended.
-    pub(super) fn finish(&mut self, no: CallNo, told: Outcome, word: Option<Word>, now: Instant) {
+    pub(super) fn finish(&mut self, no: CallNo, mut told: Outcome, word: Option<Word>, now: Instant) {
+        if let Outcome::Done { labels, .. } = &mut told {
+            // What went in may come out: provenance is not lost on the way through a tool.
+            labels.extend(&self.calls[&no].step.labels);
+        }
         self.write_text(no, now, true);
         self.enter(no, Phase::Ended, now);
         self.say_finished(no, told, word, Origin::Call(no), now);
@@ -178,10 +182,15 @@ impl Core {
     fn orphan(&mut self, orphan: Orphan, now: Instant) {
         let Orphan { no, route, ended } = orphan;
         let store_now = self.store_now(now);
+        let mut told = outcome(route.effect, None, Some(ended.result));
+        if let Outcome::Done { labels, .. } = &mut told {
+            // The provenance of its arguments went with the consumer that placed the call.
+            labels.extend(&Labels::one("unknown"));
+        }
         let finished = Finished {
             step: route.step,
             dispatch: route.dispatch,
-            outcome: outcome(route.effect, None, Some(ended.result)),
+            outcome: told,
             started_at: ended.began_ago.map(|ago| before(store_now, ago)),
             process: self.life.process(),
             worker: ended.worker.to_string(),

@@ -3,7 +3,7 @@
 use super::call::{Claim, Phase, Stop};
 use super::{Core, Mode};
 use crate::life::Key;
-use crate::outcome::{Cause, outcome};
+use crate::outcome::{Cause, is_refusal, outcome};
 use crate::workers::{CallNo, Ended};
 use aidt_domain::{Effect, Outcome};
 use tokio::time::Instant;
@@ -170,8 +170,15 @@ impl Core {
     /// A call that ended with its worker's word, before its claim was answered or at once.
     pub(super) fn conclude(&mut self, no: CallNo, now: Instant) {
         let call = self.calls.get_mut(&no).expect("only calls in hand end");
-        let Some(Ended { result, worker, began_ago }) = call.result.take() else { return };
-        let told = outcome(call.step.effect, call.stop.map(|stop| stop.cause), Some(result));
+        let Some(ended) = call.result.take() else { return };
+        let (effect, cause) = (call.step.effect, call.stop.map(|stop| stop.cause));
+        if is_refusal(cause, &ended) {
+            let until = self.store_now(now).plus(self.config.unserved_delay);
+            self.finish(no, Outcome::Deferred(until), Some((ended.worker, None)), now);
+            return;
+        }
+        let Ended { result, worker, began_ago } = ended;
+        let told = outcome(effect, cause, Some(result));
         self.finish(no, told, Some((worker, began_ago)), now);
     }
 }

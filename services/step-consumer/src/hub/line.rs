@@ -73,7 +73,6 @@ impl Line {
 impl Workers for Line {
     fn attach(&self, reports: mpsc::Sender<Report>) {
         self.hub.state().attach(self.number, reports);
-        self.hub.announce();
     }
 
     fn roster(&self) -> Roster {
@@ -85,7 +84,7 @@ impl Workers for Line {
     }
 
     async fn changed(&self, seen: u64) {
-        let mut version = self.hub.version.subscribe();
+        let mut version = self.hub.state().version.subscribe();
         // The sender lives as long as the hub, which this line holds.
         let _ = version.wait_for(|version| *version != seen).await;
     }
@@ -131,6 +130,5 @@ impl Workers for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.hub.state().drop_line(self.number);
-        self.hub.announce();
     }
 }

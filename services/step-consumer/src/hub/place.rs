@@ -83,7 +83,7 @@ impl State {
             let total = self.shares.totals.get(pool).copied().unwrap_or(0);
             slots.share = self.shares.share(line, total);
         }
-        Roster { version: self.version, pools, tools: tools.into_iter().collect() }
+        Roster { version: *self.version.borrow(), pools, tools: tools.into_iter().collect() }
     }
 
     /// The worker with the most free slots that serves the tool; of equals the first by id.

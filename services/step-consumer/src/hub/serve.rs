@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -41,8 +41,6 @@ pub(super) struct Inner {
     /// Pool and digest of each tool in the catalogue.
     pub(super) tools: BTreeMap<String, (Pool, Digest)>,
     state: Mutex<State>,
-    /// The roster's version.
-    pub(super) version: watch::Sender<u64>,
     numbers: AtomicU64,
     arriving: mpsc::Sender<Arriving>,
 }
@@ -58,19 +56,11 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes who is there, and says so.
+    /// Changes who is there.
     pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);
         state.recount();
-        drop(state);
-        self.announce();
-    }
-
-    /// Tells whoever waits for a change of the roster.
-    pub(super) fn announce(&self) {
-        let version = self.state().version;
-        self.version.send_if_modified(|seen| std::mem::replace(seen, version) != version);
     }
 
     pub(super) fn next_session(&self) -> u64 {
@@ -84,7 +74,6 @@ impl Inner {
             Ok(()) => true,
             Err(mpsc::error::SendError(report)) => {
                 self.state().undelivered(&Post { line, to, report });
-                self.announce();
                 false
             }
         }
@@ -117,7 +106,6 @@ impl Hub {
             clock,
             tools,
             state: Mutex::default(),
-            version: watch::Sender::new(0),
             numbers: AtomicU64::new(1),
             arriving,
         });
@@ -223,8 +211,6 @@ impl HubDriver {
         if !late.is_empty() {
             state.recount();
         }
-        drop(state);
-        self.inner.announce();
         posts
     }
 }

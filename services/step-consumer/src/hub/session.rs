@@ -152,7 +152,7 @@ impl Session {
             let ours = state.running_on(worker);
             let known = |id: &CallId| running.contains(id) || reported.contains(id);
             let (kept, unknown): (Vec<_>, Vec<_>) = ours.into_iter().partition(known);
-            let foreign = running.into_iter().filter(|id| kept.binary_search(id).is_err()).collect();
+            let foreign = running.into_iter().filter(|id| !state.calls.contains_key(id)).collect();
             let busy = u32::try_from(kept.len() + unknown.len()).unwrap_or(u32::MAX);
             let link = Some(Arc::clone(&link));
             let name = Arc::from(name.as_str());
@@ -164,7 +164,6 @@ impl Session {
             state.recount();
             posts
         };
-        hub.announce();
         let throttle = Throttle::new(hub.config.text_rate, hub.config.text_burst, Instant::now());
         let session = Self { hub, worker, link, throttle, missed: 0 };
         Begun { session, posts, unreported }
@@ -275,16 +274,12 @@ impl Session {
         loop {
             let heard = self.hub.state().hear(self.worker, &said, &self.hub.sealer, Instant::now());
             match heard {
-                Heard::Nothing => return self.hub.announce(),
+                Heard::Nothing => return,
                 Heard::Unroutable => {
-                    self.hub.announce();
                     tracing::warn!(worker = %self.worker, run = %said.id.run, "a result bears no route of ours");
                     return;
                 }
                 Heard::Post(post) => {
-                    if matches!(post.report, Report::Orphan(_)) {
-                        self.hub.announce();
-                    }
                     if self.hub.deliver(post).await {
                         return;
                     }

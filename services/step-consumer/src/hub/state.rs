@@ -10,7 +10,7 @@ use aidt_proto::v1::{ResultAck, hub_frame::Frame};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// Orphans that wait for a step consumer to attach.
@@ -106,7 +106,8 @@ pub(super) struct State {
     next_orphan: u64,
     waiting: VecDeque<Orphan>,
     pub(super) shares: Shares,
-    pub(super) version: u64,
+    /// The roster's version: whoever waits for a change watches it.
+    pub(super) version: watch::Sender<u64>,
 }
 
 impl State {
@@ -326,7 +327,7 @@ impl State {
 
     /// Who is connected or how many slots there are has changed.
     pub(super) fn recount(&mut self) {
-        self.version += 1;
         self.shares.recount(&self.workers, &self.lines, &self.calls);
+        self.version.send_modify(|version| *version += 1);
     }
 }

@@ -218,6 +218,25 @@ async fn a_worker_that_comes_back_keeps_its_calls_and_delivers_what_it_could_not
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_result_that_was_listed_as_running_takes_no_slot_for_ever() {
+    let dial = Dial::new(config()).await;
+    let mut peer = dial.join(hello(1, 2)).await;
+    let mut line = dial.line();
+    let no = line.start(echo_step(1)).unwrap();
+    let call = peer.call().await;
+    peer.result(done(&call, "1")).await;
+    assert_eq!(ended(line.report().await).0, no);
+    drop(peer);
+    sleep(ms(10)).await;
+    // It was never acked, and the hello was too small for it.
+    let peer = dial.join(v1::Hello { running: vec![id(&call).unwrap()], ..hello(1, 2) }).await;
+    peer.result(done(&call, "1")).await;
+    sleep(ms(10)).await;
+    assert_eq!(line.workers.free(&pool()), 2);
+    assert!(line.reports.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_does_not_come_back_in_time_has_lost_its_calls() {
     let dial = Dial::new(config()).await;
     let mut peer = dial.join(hello(1, 1)).await;

@@ -3,7 +3,7 @@
 use crate::support::rows::{again, burn, end, once, step};
 use crate::support::workers::done;
 use crate::support::{World, key, ms, pool, process};
-use aidt_domain::{CommandBody, Effect, EffectHint, ErrorCode, Outcome, StepIx, StepMessage, Timestamp};
+use aidt_domain::{CommandBody, Effect, EffectHint, ErrorCode, Failure, Outcome, StepIx, StepMessage, Timestamp};
 use aidt_proto::{encode_shared, encode_step};
 use aidt_step_consumer::{Settled, ToolResult};
 use bytes::Bytes;
@@ -420,6 +420,17 @@ async fn a_lost_worker_spends_no_attempt_unless_the_outcome_is_ambiguous() {
     world.workers.end(call.no, ToolResult::Lost { started: true }).await;
     let Outcome::Failed(failure) = world.finished().await.outcome else { panic!("failed") };
     assert_eq!((failure.code, failure.effect), (ErrorCode::WorkerLost, EffectHint::Maybe));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_its_worker_refused_before_it_began_is_deferred() {
+    let mut world = World::new(1).await;
+    world.run();
+    world.dispatch(&once(1)).await;
+    let call = world.workers.started().await;
+    let failure = Failure { retryable: true, ..Failure::fatal(ErrorCode::GrantRefused, "expired") };
+    world.workers.end(call.no, ToolResult::Failed(failure)).await;
+    assert!(matches!(world.finished().await.outcome, Outcome::Deferred(_)));
 }
 
 #[tokio::test(start_paused = true)]
