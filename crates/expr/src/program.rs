@@ -45,14 +45,6 @@ impl Program {
         Ok(Self { source: source.trim().into(), kind: kind.map_err(|trouble| trouble.within(source))? })
     }
 
-    /// The same expression without the short cut for chains and literals: what the tests compare it
-    /// with.
-    #[cfg(test)]
-    pub(crate) fn compile_slowly(source: &str) -> Result<Self, ExprError> {
-        let kind = compile_cel(source, false).map_err(|trouble| trouble.within(source))?;
-        Ok(Self { source: source.trim().into(), kind })
-    }
-
     pub(crate) fn note(&self, references: &mut References) {
         match &self.kind {
             Kind::Literal(_) => {}
