@@ -11,8 +11,6 @@ use aidt_domain::{Failure, PartitionId, Pool, ProcessId, RunId, Timestamp};
 use aidt_queue::{Commands, Delivery, Kind};
 use aidt_store::{Claim, ProcessRow};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -141,6 +139,11 @@ impl Owner {
     /// The time in the store, as this process estimates it; never goes back.
     pub(crate) fn now(&mut self) -> Timestamp {
         let estimate = Timestamp(self.ports.clock.now().0.saturating_add(self.offset_ms));
+        // The store's clock is asked before anything is held; until then this is a clock like any other,
+        // and may be ahead.
+        if self.held.is_empty() {
+            return estimate;
+        }
         self.latest = self.latest.max(estimate);
         self.latest
     }
