@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Owner {
     /// Commit, then make it visible, then publish, then ack. Answers the deliveries that are done.
     pub(crate) async fn finish_turn(&mut self, mut turn: Turn) -> Result<BTreeSet<(PartitionId, Tag)>, TurnFailed> {
+        let touched = self.touched(&turn);
         let batches = self.batches(&mut turn);
         let commit = match self.commit(batches).await {
             Ok(commit) => commit,
@@ -20,7 +21,6 @@ impl Owner {
             }
         };
         let lost: Vec<PartitionId> = self.held.keys().copied().filter(|p| !commit.held.contains(p)).collect();
-        let touched: BTreeSet<PartitionId> = self.touched(&turn);
         for partition in lost.into_iter().filter(|p| touched.contains(p)) {
             // Another owner has it: nothing was written, nothing is published, nothing acked.
             tracing::info!(%partition, "lost a partition to another owner");
