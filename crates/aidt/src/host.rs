@@ -55,7 +55,7 @@ impl BinaryHost {
             tools: embed.tools.as_deref(),
             policy: None,
             roots: roots(settings),
-            drain: Duration::from_secs(5),
+            drain: Duration::from_secs(2),
         };
         let mut stack = Stack::start(plan).await?;
         let socket = home.socket()?;

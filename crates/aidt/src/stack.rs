@@ -106,6 +106,7 @@ impl Stack {
 
     /// Takes nothing new, lets running steps end, records what they say, then ends the rest.
     pub(crate) async fn stop(mut self) {
+        self.owner_view.stop_handing_out();
         self.stops.steps.cancel();
         report("step consumer", (&mut self.inner).await);
         self.owner_stop.cancel();

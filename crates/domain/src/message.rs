@@ -88,7 +88,7 @@ pub enum Outcome {
     Done {
         /// Its output, as JSON bytes.
         output: Bytes,
-        /// Provenance of the output beyond that of its arguments.
+        /// Provenance of the output: that of its arguments, and what the tool added.
         labels: Labels,
         /// What it changed in the workspace.
         workspace: Option<WorkspaceChange>,

@@ -72,17 +72,12 @@ impl Run {
         }
     }
 
-    pub(crate) fn make_ready(
-        &mut self,
-        ix: StepIx,
-        input: StepInput,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn make_ready(&mut self, ix: StepIx, input: StepInput, now: Timestamp, fx: &mut Effects) {
         self.clear_timer(ix, fx);
         self.shift(ix, input, fx);
         let row = self.row_mut(ix);
-        row.ready_at = Some(now);
+        // Handed back before anybody started it, it has been waiting since it first was ready.
+        row.ready_at.get_or_insert(now);
         row.wake_at = None;
         if let Some(deadline) = self.queue_deadline(ix) {
             fx.set_timer(Some(ix), deadline);

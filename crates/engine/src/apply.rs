@@ -6,8 +6,8 @@ use crate::run_states::RunInput;
 use crate::step_states::StepInput;
 use crate::{BACKSTOP_MS, CHUNK};
 use aidt_domain::{
-    Command, CommandBody, DispatchNo, ErrorCode, EventBody, Failure, Finished, Judged, Labels,
-    Outcome, Payload, ProcessId, RunState, Start, StepIx, StepState, Timestamp, Verdict,
+    Command, CommandBody, DispatchNo, ErrorCode, EventBody, Failure, Finished, Judged, Labels, Outcome, Payload,
+    ProcessId, RunState, Start, StepIx, StepState, Timestamp, Verdict,
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -29,39 +29,21 @@ impl Run {
             CommandBody::Start(start) => self.start(start, now, fx),
             CommandBody::Cancel { reason } => self.cancel(&command.actor.0, reason, now, fx),
             CommandBody::Retry(scope) => self.retry(scope, &command.actor.0, now, fx),
-            CommandBody::Resolve { step, resolve } => {
-                self.resolve(step, resolve, &command.actor.0, now, fx)
-            }
+            CommandBody::Resolve { step, resolve } => self.resolve(step, resolve, &command.actor.0, now, fx),
             CommandBody::Finished(finished) => self.finished(finished, now, fx),
-            CommandBody::Started {
-                step,
-                dispatch,
-                process,
-                at,
-            } => {
+            CommandBody::Started { step, dispatch, process, at } => {
                 self.started(*step, *dispatch, *process, *at, now, fx);
             }
-            CommandBody::Progress {
-                step,
-                dispatch,
-                offset,
-                text,
-            } => {
+            CommandBody::Progress { step, dispatch, offset, text } => {
                 self.progress(*step, *dispatch, *offset, text, now, fx);
             }
             CommandBody::Conditioned { step, wanted } => self.conditioned(*step, wanted, now, fx),
             CommandBody::Judged { step, judged } => self.judged(*step, judged, now, fx),
             CommandBody::Concluded(outputs, labels) => self.concluded(outputs, labels, now, fx),
-            CommandBody::Burned {
-                step,
-                dispatch,
-                won,
-            } => self.burned(*step, *dispatch, *won, now, fx),
+            CommandBody::Burned { step, dispatch, won } => self.burned(*step, *dispatch, *won, now, fx),
             CommandBody::TimerDue { step: Some(step) } => self.timer_due(*step, now, fx),
             CommandBody::TimerDue { step: None } => {}
-            CommandBody::ProcessDead { step, dispatch } => {
-                self.process_dead(*step, *dispatch, now, fx)
-            }
+            CommandBody::ProcessDead { step, dispatch } => self.process_dead(*step, *dispatch, now, fx),
             CommandBody::Poisoned(failure) => self.poisoned(failure, now, fx),
         }
         self.advance(now, fx);
@@ -70,13 +52,7 @@ impl Run {
 
     fn start(&mut self, start: &Start, now: Timestamp, fx: &mut Effects) {
         if !self.turn(RunInput::Started, now, fx) {
-            return self.refuse(
-                "start",
-                ErrorCode::NotApplicable,
-                "the run has started already",
-                now,
-                fx,
-            );
+            return self.refuse("start", ErrorCode::NotApplicable, "the run has started already", now, fx);
         }
         let inputs = serde_json::to_vec(&start.inputs).expect("a map with string keys");
         let body = EventBody::RunStarted {
@@ -85,21 +61,11 @@ impl Run {
             labels: self.row.labels.clone(),
             by: self.row.submitted_by.clone(),
         };
-        let payload = Payload {
-            name: "inputs",
-            bytes: inputs.into(),
-            labels: start.input_labels.clone(),
-        };
+        let payload = Payload { name: "inputs", bytes: inputs.into(), labels: start.input_labels.clone() };
         self.tell(now, body, Some(payload), fx);
     }
 
-    fn conditioned(
-        &mut self,
-        ix: StepIx,
-        wanted: &Result<bool, Failure>,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    fn conditioned(&mut self, ix: StepIx, wanted: &Result<bool, Failure>, now: Timestamp, fx: &mut Effects) {
         if self.state(ix) != StepState::Pending || self.row.state != RunState::Running {
             return;
         }
@@ -110,13 +76,7 @@ impl Run {
         }
     }
 
-    fn judged(
-        &mut self,
-        ix: StepIx,
-        judged: &Result<Box<Judged>, Failure>,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    fn judged(&mut self, ix: StepIx, judged: &Result<Box<Judged>, Failure>, now: Timestamp, fx: &mut Effects) {
         if self.state(ix) != StepState::Ready || self.row.state != RunState::Running {
             return;
         }
@@ -135,11 +95,7 @@ impl Run {
         let spec = spec.spec(ix);
         let tool = spec.kind.tool().expect("only tool steps are judged here");
         let queue = spec.timeouts.queue_ms.map(Duration::from_millis);
-        let commit = if tool.uses_workspace() {
-            self.row.head.clone()
-        } else {
-            None
-        };
+        let commit = if tool.uses_workspace() { self.row.head.clone() } else { None };
         let seq = self.row.last_seq.next();
         let row = self.row_mut(ix);
         row.dispatch = row.dispatch.next();
@@ -154,11 +110,7 @@ impl Run {
             commit,
             queue_deadline,
         };
-        let payload = Payload {
-            name: "arguments",
-            bytes: judged.arguments.clone(),
-            labels: judged.labels.clone(),
-        };
+        let payload = Payload { name: "arguments", bytes: judged.arguments.clone(), labels: judged.labels.clone() };
         self.tell_step(now, ix, body, Some(payload), fx);
         fx.dispatched.push(ix);
     }
@@ -192,9 +144,7 @@ impl Run {
     pub fn backstop(&self, ix: StepIx) -> Timestamp {
         let row = self.step(ix);
         let since = row.started_at.or(row.dispatched_at).unwrap_or_default();
-        since
-            .plus(self.spec(ix).timeouts.run())
-            .plus(Duration::from_millis(BACKSTOP_MS))
+        since.plus(self.spec(ix).timeouts.run()).plus(Duration::from_millis(BACKSTOP_MS))
     }
 
     fn progress(
@@ -208,58 +158,34 @@ impl Run {
     ) {
         if self.is_current(ix, dispatch) && self.state(ix).is_out() {
             let bytes = serde_json::to_vec(text).expect("text");
-            let payload = Payload {
-                name: "text",
-                bytes: bytes.into(),
-                labels: Labels::one("unknown"),
-            };
-            self.tell_step(
-                now,
-                ix,
-                EventBody::StepProgress { offset },
-                Some(payload),
-                fx,
-            );
+            let payload = Payload { name: "text", bytes: bytes.into(), labels: Labels::one("unknown") };
+            self.tell_step(now, ix, EventBody::StepProgress { offset }, Some(payload), fx);
         }
     }
 
-    fn concluded(
-        &mut self,
-        outputs: &Result<Bytes, Failure>,
-        labels: &Labels,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    fn concluded(&mut self, outputs: &Result<Bytes, Failure>, labels: &Labels, now: Timestamp, fx: &mut Effects) {
         if self.row.state != RunState::Running || self.remaining > 0 {
             return;
         }
         match outputs {
             Ok(bytes) => {
                 self.turn(RunInput::Succeeded, now, fx);
-                let payload = Payload {
-                    name: "outputs",
-                    bytes: bytes.clone(),
-                    labels: labels.clone(),
-                };
+                let payload = Payload { name: "outputs", bytes: bytes.clone(), labels: labels.clone() };
                 self.tell(now, EventBody::RunDone, Some(payload), fx);
             }
             Err(failure) => {
                 self.row.error = Some(failure.clone());
                 self.turn(RunInput::Failed, now, fx);
-                self.tell(
-                    now,
-                    EventBody::RunFailed {
-                        error: failure.clone(),
-                    },
-                    None,
-                    fx,
-                );
+                self.tell(now, EventBody::RunFailed { error: failure.clone() }, None, fx);
             }
         }
     }
 
     fn timer_due(&mut self, ix: StepIx, now: Timestamp, fx: &mut Effects) {
         match (self.row.state, self.state(ix)) {
+            (RunState::Running, StepState::BackingOff) if self.queue_deadline(ix).is_some_and(|d| d <= now) => {
+                self.fail(ix, StepInput::FailedForGood, waited_too_long(), "", now, fx);
+            }
             (RunState::Running, StepState::BackingOff) => {
                 // A timer that is early (a takeover, another clock) is set again.
                 match self.step(ix).wake_at {
@@ -268,19 +194,14 @@ impl Run {
                 }
             }
             (RunState::Running, StepState::Ready) => self.queue_timeout(ix, now, fx),
-            (RunState::Running, StepState::Dispatched)
-                if self.queue_deadline(ix).is_some_and(|d| d <= now) =>
-            {
+            (RunState::Running, StepState::Dispatched) if self.queue_deadline(ix).is_some_and(|d| d <= now) => {
                 fx.clear_timer(Some(ix));
                 fx.burns.push((ix, self.step(ix).dispatch));
             }
             (RunState::Running, StepState::Running) if self.backstop(ix) <= now => {
                 let failure = Failure::transient(
                     ErrorCode::TimeoutRun,
-                    format!(
-                        "no result {} s after the step's run time",
-                        BACKSTOP_MS / 1000
-                    ),
+                    format!("no result {} s after the step's run time", BACKSTOP_MS / 1000),
                 );
                 self.settle_failure(ix, failure, "", now, fx);
             }
@@ -304,14 +225,7 @@ impl Run {
         }
     }
 
-    fn burned(
-        &mut self,
-        ix: StepIx,
-        dispatch: DispatchNo,
-        won: bool,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    fn burned(&mut self, ix: StepIx, dispatch: DispatchNo, won: bool, now: Timestamp, fx: &mut Effects) {
         if !self.is_current(ix, dispatch) || !self.state(ix).is_out() {
             return;
         }
@@ -347,12 +261,8 @@ impl Run {
             return;
         }
         self.frontier.clear();
-        let open: Vec<StepIx> = self
-            .steps
-            .iter()
-            .map(|s| s.row.ix)
-            .filter(|&ix| !self.state(ix).is_terminal())
-            .collect();
+        let open: Vec<StepIx> =
+            self.steps.iter().map(|s| s.row.ix).filter(|&ix| !self.state(ix).is_terminal()).collect();
         for ix in open {
             match self.state(ix) {
                 StepState::Unknown => {}
@@ -363,37 +273,19 @@ impl Run {
             }
         }
         self.row.error = Some(failure.clone());
-        self.tell(
-            now,
-            EventBody::RunFailed {
-                error: failure.clone(),
-            },
-            None,
-            fx,
-        );
+        self.tell(now, EventBody::RunFailed { error: failure.clone() }, None, fx);
     }
 
-    pub(crate) fn is_current(&self, ix: StepIx, dispatch: DispatchNo) -> bool {
-        self.steps
-            .get(ix.0 as usize)
-            .is_some_and(|s| s.row.dispatch == dispatch)
+    /// Whether this is the step's current dispatch.
+    #[must_use]
+    pub fn is_current(&self, ix: StepIx, dispatch: DispatchNo) -> bool {
+        self.steps.get(ix.0 as usize).is_some_and(|s| s.row.dispatch == dispatch)
     }
 
     /// Nothing changes; a command with an id leaves the refusal in history.
-    pub(crate) fn refuse(
-        &mut self,
-        command: &str,
-        code: ErrorCode,
-        message: &str,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn refuse(&mut self, command: &str, code: ErrorCode, message: &str, now: Timestamp, fx: &mut Effects) {
         if self.cause.is_some() {
-            let body = EventBody::CommandRefused {
-                command: command.to_owned(),
-                code,
-                message: message.to_owned(),
-            };
+            let body = EventBody::CommandRefused { command: command.to_owned(), code, message: message.to_owned() };
             self.tell(now, body, None, fx);
         }
     }
@@ -419,14 +311,7 @@ impl Run {
                 if failure.effect == aidt_domain::EffectHint::None =>
             {
                 let log = String::from_utf8_lossy(&finished.log).into_owned();
-                self.fail(
-                    finished.step,
-                    StepInput::FailedForGood,
-                    failure.clone(),
-                    &log,
-                    now,
-                    fx,
-                );
+                self.fail(finished.step, StepInput::FailedForGood, failure.clone(), &log, now, fx);
             }
             _ => {}
         }

@@ -7,26 +7,12 @@ use std::time::Duration;
 /// share of it drawn from a hash of run, step, generation and attempt, so a run is reproducible and
 /// runs that failed together do not come back together ("Exponential Backoff And Jitter", AWS 2015).
 #[must_use]
-pub fn delay(
-    retry: &Retry,
-    run: RunId,
-    path: &StepPath,
-    generation: Generation,
-    attempt: Attempt,
-) -> Duration {
+pub fn delay(retry: &Retry, run: RunId, path: &StepPath, generation: Generation, attempt: Attempt) -> Duration {
     let exponent = i32::try_from(attempt.0.saturating_sub(1)).unwrap_or(i32::MAX);
     // Documents are checked, stored ones may be older: no NaN, no negative, no endless wait.
-    let factor = if retry.factor.is_finite() {
-        retry.factor.max(1.0)
-    } else {
-        1.0
-    };
+    let factor = if retry.factor.is_finite() { retry.factor.max(1.0) } else { 1.0 };
     let wait = (retry.initial_ms as f64 * factor.powi(exponent)).min(retry.max_ms as f64);
-    let share = if retry.jitter {
-        fraction(run, path, generation, attempt)
-    } else {
-        1.0
-    };
+    let share = if retry.jitter { fraction(run, path, generation, attempt) } else { 1.0 };
     Duration::from_millis((wait * share) as u64)
 }
 
@@ -48,17 +34,10 @@ mod tests {
 
     #[test]
     fn doubles_up_to_the_maximum() {
-        let retry = Retry {
-            initial_ms: 100,
-            factor: 2.0,
-            max_ms: 500,
-            jitter: false,
-            ..Retry::default()
-        };
+        let retry = Retry { initial_ms: 100, factor: 2.0, max_ms: 500, jitter: false, ..Retry::default() };
         let run = RunId(uuid::Uuid::nil());
-        let waits: Vec<_> = (1..=5)
-            .map(|a| delay(&retry, run, &path(), Generation(1), Attempt(a)).as_millis())
-            .collect();
+        let waits: Vec<_> =
+            (1..=5).map(|a| delay(&retry, run, &path(), Generation(1), Attempt(a)).as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 500, 500]);
     }
 

@@ -16,10 +16,7 @@ impl Run {
         }
         self.frontier.clear();
         self.swept = 0;
-        let body = EventBody::RunCancelling {
-            by: by.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let body = EventBody::RunCancelling { by: by.to_owned(), reason: reason.to_owned() };
         self.tell(now, body, None, fx);
     }
 
@@ -52,14 +49,20 @@ impl Run {
     /// Tells whoever runs it, and gives it its grace.
     pub(crate) fn stop(&mut self, ix: StepIx, now: Timestamp, fx: &mut Effects) {
         fx.stops.push((ix, self.step(ix).dispatch));
-        fx.set_timer(Some(ix), now.plus(Duration::from_millis(CANCEL_GRACE_MS)));
+        let until = now.plus(Duration::from_millis(CANCEL_GRACE_MS));
+        self.row_mut(ix).wake_at = Some(until);
+        fx.changed.push(ix);
+        fx.set_timer(Some(ix), until);
     }
 
     pub(crate) fn cancel_grace_over(&mut self, ix: StepIx, now: Timestamp, fx: &mut Effects) {
-        let silent = Failure::transient(
-            ErrorCode::Cancelled,
-            "the call did not report within the cancel's grace",
-        );
+        // Only its own timer ends it, not any other look at the step.
+        match self.step(ix).wake_at {
+            Some(until) if until <= now => {}
+            Some(until) => return fx.set_timer(Some(ix), until),
+            None => return self.stop(ix, now, fx),
+        }
+        let silent = Failure::transient(ErrorCode::Cancelled, "the call did not report within the cancel's grace");
         if self.step(ix).effect == Effect::Once {
             self.unclear(ix, silent, now, fx);
         } else {
@@ -67,13 +70,7 @@ impl Run {
         }
     }
 
-    pub(crate) fn cancel_step(
-        &mut self,
-        ix: StepIx,
-        error: Option<Failure>,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn cancel_step(&mut self, ix: StepIx, error: Option<Failure>, now: Timestamp, fx: &mut Effects) {
         self.clear_timer(ix, fx);
         self.shift(ix, StepInput::Cancelled, fx);
         let row = self.row_mut(ix);
@@ -92,10 +89,7 @@ impl Run {
         let unknown: Vec<_> = if self.unknown == 0 {
             Vec::new()
         } else {
-            let open = self
-                .steps
-                .iter()
-                .filter(|s| s.row.state == StepState::Unknown);
+            let open = self.steps.iter().filter(|s| s.row.state == StepState::Unknown);
             open.map(|s| s.row.path.clone()).collect()
         };
         let by = "the run was cancelled".to_owned();

@@ -1,9 +1,7 @@
 //! Why a run waits: each thing by name, since when, what ends it, and who can.
 
 use crate::graph::Graph;
-use aidt_domain::{
-    Digest, Pool, RunRow, RunState, StepIx, StepPath, StepRow, StepState, Timestamp,
-};
+use aidt_domain::{Digest, Pool, RunRow, RunState, StepIx, StepPath, StepRow, StepState, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,10 +43,7 @@ pub fn explain(graph: &Graph, row: &RunRow, steps: &[StepRow], pools: &Pools) ->
     if row.state.is_terminal() {
         return Vec::new();
     }
-    let mut reasons: Vec<Reason> = steps
-        .iter()
-        .filter_map(|s| of_step(graph, row, s, pools))
-        .collect();
+    let mut reasons: Vec<Reason> = steps.iter().filter_map(|s| of_step(graph, row, s, pools)).collect();
     reasons.extend(first_dependency(graph, row, steps));
     if row.state == RunState::Cancelling {
         let ends = "each call in flight reports, or 7 s after it was told to stop";
@@ -83,14 +78,7 @@ fn reason(
     who: &str,
     message: String,
 ) -> Reason {
-    Reason {
-        code,
-        step: step.cloned(),
-        since,
-        ends: ends.to_owned(),
-        who: who.to_owned(),
-        message,
-    }
+    Reason { code, step: step.cloned(), since, ends: ends.to_owned(), who: who.to_owned(), message }
 }
 
 fn of_step(graph: &Graph, row: &RunRow, step: &StepRow, pools: &Pools) -> Option<Reason> {
@@ -99,44 +87,17 @@ fn of_step(graph: &Graph, row: &RunRow, step: &StepRow, pools: &Pools) -> Option
         StepState::Ready | StepState::Dispatched => Some(waits_for_worker(graph, step, pools)),
         StepState::Running => {
             let message = format!("step {} runs (dispatch {})", step.path, step.dispatch);
-            Some(reason(
-                "running",
-                path,
-                step.started_at,
-                "its result or its timeout.run",
-                "its worker",
-                message,
-            ))
+            Some(reason("running", path, step.started_at, "its result or its timeout.run", "its worker", message))
         }
         StepState::BackingOff => {
             let until = step.wake_at.map(|t| t.to_string()).unwrap_or_default();
-            let message = format!(
-                "step {} failed and is tried again (attempt {}) at {until}",
-                step.path, step.attempt
-            );
-            Some(reason(
-                "timer",
-                path,
-                Some(row.updated_at),
-                &until,
-                "nobody need do anything",
-                message,
-            ))
+            let message = format!("step {} failed and is tried again (attempt {}) at {until}", step.path, step.attempt);
+            Some(reason("timer", path, Some(row.updated_at), &until, "nobody need do anything", message))
         }
         StepState::Unknown => {
             let message = format!("it is not known whether step {} had its effect", step.path);
-            let ends = format!(
-                "aidt runs resolve {} {} done|failed|retry",
-                row.id, step.path
-            );
-            Some(reason(
-                "unknown_outcome",
-                path,
-                step.dispatched_at,
-                &ends,
-                "a person who finds out",
-                message,
-            ))
+            let ends = format!("aidt runs resolve {} {} done|failed|retry", row.id, step.path);
+            Some(reason("unknown_outcome", path, step.dispatched_at, &ends, "a person who finds out", message))
         }
         _ => None,
     }
@@ -148,14 +109,7 @@ fn waits_for_worker(graph: &Graph, step: &StepRow, pools: &Pools) -> Reason {
     let tool = graph.spec(step.ix).kind.tool();
     let name = tool.map_or("?", |t| t.name.as_str());
     let Some((pool, view)) = step.pool.as_ref().map(|p| (p, pools.get(p))) else {
-        return reason(
-            "queue",
-            path,
-            since,
-            "the owner's next turn",
-            "nobody need do anything",
-            "it is ready".into(),
-        );
+        return reason("queue", path, since, "the owner's next turn", "nobody need do anything", "it is ready".into());
     };
     match view {
         None | Some(PoolView { slots: 0, .. }) => {
@@ -169,15 +123,9 @@ fn waits_for_worker(graph: &Graph, step: &StepRow, pools: &Pools) -> Reason {
                 message,
             )
         }
-        Some(view)
-            if graph
-                .entry_digest(step.ix)
-                .is_some_and(|d| !view.tools.contains(&d)) =>
-        {
-            let message = format!(
-                "step {} waits: no worker of pool {pool} serves tool {name} as its entry has it",
-                step.path
-            );
+        Some(view) if graph.entry_digest(step.ix).is_some_and(|d| !view.tools.contains(&d)) => {
+            let message =
+                format!("step {} waits: no worker of pool {pool} serves tool {name} as its entry has it", step.path);
             reason(
                 "tool_changed",
                 path,
@@ -188,18 +136,8 @@ fn waits_for_worker(graph: &Graph, step: &StepRow, pools: &Pools) -> Reason {
             )
         }
         Some(view) => {
-            let message = format!(
-                "step {} waits for one of the {} slots of pool {pool}",
-                step.path, view.slots
-            );
-            reason(
-                "queue",
-                path,
-                since,
-                "a slot becomes free",
-                "more workers make it sooner",
-                message,
-            )
+            let message = format!("step {} waits for one of the {} slots of pool {pool}", step.path, view.slots);
+            reason("queue", path, since, "a slot becomes free", "more workers make it sooner", message)
         }
     }
 }
@@ -211,25 +149,9 @@ fn first_dependency(graph: &Graph, row: &RunRow, steps: &[StepRow]) -> Option<Re
     let all = (0..u32::try_from(graph.len()).unwrap_or(u32::MAX)).map(StepIx);
     let waiting = all.filter(|&ix| state(ix) == StepState::Pending);
     let (ix, need) = waiting
-        .filter_map(|ix| {
-            Some((
-                ix,
-                *graph
-                    .spec(ix)
-                    .needs
-                    .iter()
-                    .find(|&&n| !state(n).is_terminal())?,
-            ))
-        })
+        .filter_map(|ix| Some((ix, *graph.spec(ix).needs.iter().find(|&&n| !state(n).is_terminal())?)))
         .next()?;
     let (path, need) = (&graph.spec(ix).path, &graph.spec(need).path);
     let message = format!("step {path} waits for step {need}");
-    Some(reason(
-        "dependency",
-        Some(path),
-        Some(row.created_at),
-        &format!("step {need} ends"),
-        "see that step",
-        message,
-    ))
+    Some(reason("dependency", Some(path), Some(row.created_at), &format!("step {need} ends"), "see that step", message))
 }

@@ -38,20 +38,9 @@ impl Graph {
                 *at += 1;
             }
         }
-        let by_path = (0..)
-            .map(StepIx)
-            .zip(&snapshot.steps)
-            .map(|(ix, s)| (s.path.clone(), ix))
-            .collect();
+        let by_path = (0..).map(StepIx).zip(&snapshot.steps).map(|(ix, s)| (s.path.clone(), ix)).collect();
         let entries = entry_digests(&snapshot);
-        Self {
-            digest,
-            snapshot,
-            starts,
-            edges,
-            by_path,
-            entries,
-        }
+        Self { digest, snapshot, starts, edges, by_path, entries }
     }
 
     /// The snapshot's content address.
@@ -108,18 +97,14 @@ fn entry_digests(snapshot: &Snapshot) -> Vec<Option<Digest>> {
     let mut known: HashMap<&str, (&ToolEntry, Digest)> = HashMap::new();
     let mut digests = Vec::with_capacity(snapshot.steps.len());
     for step in &snapshot.steps {
-        digests.push(
-            step.kind
-                .tool()
-                .map(|entry| match known.get(entry.name.as_str()) {
-                    Some((same, digest)) if *same == entry => *digest,
-                    _ => {
-                        let digest = entry.digest();
-                        known.insert(&entry.name, (entry, digest));
-                        digest
-                    }
-                }),
-        );
+        digests.push(step.kind.tool().map(|entry| match known.get(entry.name.as_str()) {
+            Some((same, digest)) if *same == entry => *digest,
+            _ => {
+                let digest = entry.digest();
+                known.insert(&entry.name, (entry, digest));
+                digest
+            }
+        }));
     }
     digests
 }

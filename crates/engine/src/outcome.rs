@@ -5,8 +5,8 @@ use crate::effects::Effects;
 use crate::run::Run;
 use crate::step_states::StepInput;
 use aidt_domain::{
-    Decision, Effect, EffectHint, ErrorCode, EventBody, Failure, Finished, Outcome, Payload,
-    RunState, StepIx, Timestamp, Verdict, WorkspaceChange,
+    Decision, Effect, EffectHint, ErrorCode, EventBody, Failure, Finished, Outcome, Payload, RunState, StepIx,
+    Timestamp, Verdict, WorkspaceChange,
 };
 
 impl Run {
@@ -18,19 +18,13 @@ impl Run {
         let cancelling = self.row.state == RunState::Cancelling;
         let log = String::from_utf8_lossy(&finished.log).into_owned();
         match &finished.outcome {
-            Outcome::Done { workspace, .. }
-                if !cancelling && self.is_based_elsewhere(ix, workspace.as_ref()) =>
-            {
+            Outcome::Done { workspace, .. } if !cancelling && self.is_based_elsewhere(ix, workspace.as_ref()) => {
                 self.requeue(ix, "base_moved", now, fx);
             }
             Outcome::Done { .. } => self.succeed(finished, now, fx),
             Outcome::Failed(failure) => self.settle_failure(ix, failure.clone(), &log, now, fx),
-            Outcome::Cancelled(failure) if self.is_unclear(ix, failure) => {
-                self.unclear(ix, failure.clone(), now, fx)
-            }
-            Outcome::Cancelled(failure) if cancelling => {
-                self.cancel_step(ix, Some(failure.clone()), now, fx)
-            }
+            Outcome::Cancelled(failure) if self.is_unclear(ix, failure) => self.unclear(ix, failure.clone(), now, fx),
+            Outcome::Cancelled(failure) if cancelling => self.cancel_step(ix, Some(failure.clone()), now, fx),
             Outcome::Released if cancelling => self.cancel_step(ix, None, now, fx),
             // Cancelled though nobody cancelled the run: its process gave up what it could not hold.
             Outcome::Cancelled(_) | Outcome::Released => self.requeue(ix, "released", now, fx),
@@ -46,18 +40,14 @@ impl Run {
         let (Some(change), Some(head)) = (change, &self.row.head) else {
             return false;
         };
-        let writes = change.commit != change.base;
+        // What prepares the workspace has no base: its commit is the head, also when it is prepared anew.
+        let writes = change.commit != change.base && !change.base.is_empty();
         writes && change.base != *head && self.step(ix).effect != Effect::Once
     }
 
     pub(crate) fn succeed(&mut self, finished: &Finished, now: Timestamp, fx: &mut Effects) {
         let ix = finished.step;
-        let Outcome::Done {
-            output,
-            labels,
-            workspace,
-        } = &finished.outcome
-        else {
+        let Outcome::Done { output, labels, workspace } = &finished.outcome else {
             return;
         };
         self.clear_timer(ix, fx);
@@ -67,11 +57,7 @@ impl Run {
         row.error = None;
         let (mut commit, mut paths) = (None, Vec::new());
         if let Some(change) = workspace
-            && self
-                .row
-                .head
-                .as_ref()
-                .is_none_or(|head| *head == change.base)
+            && (change.base.is_empty() || self.row.head.as_ref().is_none_or(|head| *head == change.base))
         {
             self.row.head = Some(change.commit.clone());
             commit = Some(change.commit.clone());
@@ -84,11 +70,7 @@ impl Run {
             paths,
             log: String::from_utf8_lossy(&finished.log).into_owned(),
         };
-        let payload = Payload {
-            name: "output",
-            bytes: output.clone(),
-            labels: labels.clone(),
-        };
+        let payload = Payload { name: "output", bytes: output.clone(), labels: labels.clone() };
         self.tell_step(now, ix, body, Some(payload), fx);
         self.release(ix, fx);
     }
@@ -98,14 +80,7 @@ impl Run {
         self.step(ix).effect == Effect::Once && failure.effect == EffectHint::Maybe
     }
 
-    pub(crate) fn settle_failure(
-        &mut self,
-        ix: StepIx,
-        failure: Failure,
-        log: &str,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn settle_failure(&mut self, ix: StepIx, failure: Failure, log: &str, now: Timestamp, fx: &mut Effects) {
         if self.is_unclear(ix, &failure) {
             self.unclear(ix, failure, now, fx);
         } else if self.may_retry(ix, &failure) {
@@ -120,8 +95,7 @@ impl Run {
     fn may_retry(&self, ix: StepIx, failure: &Failure) -> bool {
         let retry = &self.spec(ix).retry;
         let named = |word: &String| {
-            word == failure.code.as_str()
-                || failure.reason.as_ref().is_some_and(|reason| reason == word)
+            word == failure.code.as_str() || failure.reason.as_ref().is_some_and(|reason| reason == word)
         };
         self.row.state == RunState::Running
             && failure.retryable
@@ -132,30 +106,17 @@ impl Run {
     fn back_off(&mut self, ix: StepIx, failure: Failure, now: Timestamp, fx: &mut Effects) {
         self.clear_timer(ix, fx);
         let row = self.step(ix);
-        let wait = backoff::delay(
-            &self.spec(ix).retry,
-            self.row.id,
-            &row.path,
-            row.generation,
-            row.attempt,
-        );
+        let wait = backoff::delay(&self.spec(ix).retry, self.row.id, &row.path, row.generation, row.attempt);
         let until = now.plus(wait);
-        self.tell_step(
-            now,
-            ix,
-            EventBody::StepRetrying {
-                error: failure.clone(),
-                until,
-            },
-            None,
-            fx,
-        );
+        self.tell_step(now, ix, EventBody::StepRetrying { error: failure.clone(), until }, None, fx);
         self.shift(ix, StepInput::FailedForNow, fx);
         let row = self.row_mut(ix);
         if failure.effect == EffectHint::None {
             row.clean_attempt = Some(row.attempt);
         }
         row.attempt = row.attempt.next();
+        // The next attempt waits for a worker anew.
+        row.ready_at = None;
         row.wake_at = Some(until);
         row.error = Some(failure);
         fx.set_timer(Some(ix), until);
@@ -165,31 +126,23 @@ impl Run {
         self.clear_timer(ix, fx);
         self.shift(ix, StepInput::Deferred, fx);
         self.row_mut(ix).wake_at = Some(until);
-        fx.set_timer(Some(ix), until);
-        let body = EventBody::StepRequeued {
-            reason: "deferred".to_owned(),
-            until: Some(until),
-        };
+        // It goes on waiting for a worker: its timeout.queue runs on.
+        fx.set_timer(Some(ix), self.queue_deadline(ix).map_or(until, |deadline| deadline.min(until)));
+        let body = EventBody::StepRequeued { reason: "deferred".to_owned(), until: Some(until) };
         self.tell_step(now, ix, body, None, fx);
     }
 
     pub(crate) fn requeue(&mut self, ix: StepIx, reason: &str, now: Timestamp, fx: &mut Effects) {
         self.clear_timer(ix, fx);
-        let body = EventBody::StepRequeued {
-            reason: reason.to_owned(),
-            until: None,
-        };
+        let body = EventBody::StepRequeued { reason: reason.to_owned(), until: None };
         self.tell_step(now, ix, body, None, fx);
+        if self.step(ix).started_at.is_some() {
+            self.row_mut(ix).ready_at = None;
+        }
         self.make_ready(ix, StepInput::Requeued, now, fx);
     }
 
-    pub(crate) fn unclear(
-        &mut self,
-        ix: StepIx,
-        failure: Failure,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn unclear(&mut self, ix: StepIx, failure: Failure, now: Timestamp, fx: &mut Effects) {
         self.clear_timer(ix, fx);
         self.shift(ix, StepInput::Unclear, fx);
         self.row_mut(ix).error = Some(failure.clone());
@@ -212,59 +165,27 @@ impl Run {
         row.ended_at = Some(now);
         row.error = Some(failure.clone());
         if !self.spec(ix).continue_on_error {
-            let code = if failure.code == ErrorCode::ToolFailed {
-                ErrorCode::StepFailed
-            } else {
-                failure.code
-            };
-            self.blame(
-                ix,
-                Failure {
-                    code,
-                    ..failure.clone()
-                },
-            );
+            self.blame(ix, as_cause(&failure));
         }
-        let body = EventBody::StepFailed {
-            error: failure,
-            log: log.to_owned(),
-        };
+        let body = EventBody::StepFailed { error: failure, log: log.to_owned() };
         self.tell_step(now, ix, body, None, fx);
         self.release(ix, fx);
     }
 
-    pub(crate) fn deny(
-        &mut self,
-        ix: StepIx,
-        decision: &Decision,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn deny(&mut self, ix: StepIx, decision: &Decision, now: Timestamp, fx: &mut Effects) {
         self.clear_timer(ix, fx);
         self.shift(ix, StepInput::Refused, fx);
         let what = match decision.verdict {
             Verdict::Escalate => "needs an approval, and this step cannot wait for one",
             _ => "was denied",
         };
-        let message = format!(
-            "capability {} {what}: {}",
-            decision.capability,
-            decision.reasons.join("; ")
-        );
+        let message = format!("capability {} {what}: {}", decision.capability, decision.reasons.join("; "));
         let failure = Failure::fatal(ErrorCode::Denied, message);
         let row = self.row_mut(ix);
         row.ended_at = Some(now);
         row.error = Some(failure.clone());
         self.blame(ix, failure);
-        self.tell_step(
-            now,
-            ix,
-            EventBody::StepDenied {
-                decision: decision.clone(),
-            },
-            None,
-            fx,
-        );
+        self.tell_step(now, ix, EventBody::StepDenied { decision: decision.clone() }, None, fx);
         self.release(ix, fx);
     }
 
@@ -284,4 +205,10 @@ impl Run {
             fx.clear_timer(Some(ix));
         }
     }
+}
+
+/// A step's failure as the cause of its run's.
+pub(crate) fn as_cause(failure: &Failure) -> Failure {
+    let code = if failure.code == ErrorCode::ToolFailed { ErrorCode::StepFailed } else { failure.code };
+    Failure { code, ..failure.clone() }
 }

@@ -1,12 +1,13 @@
 //! A person wants steps run again, or settles an unknown outcome.
 
 use crate::effects::Effects;
+use crate::outcome::as_cause;
 use crate::run::Run;
 use crate::run_states::RunInput;
 use crate::step_states::StepInput;
 use aidt_domain::{
-    Attempt, ErrorCode, EventBody, Failure, Labels, Payload, ResolveAs, RetryScope, RunState,
-    StepIx, StepPath, StepState, Timestamp,
+    Attempt, ErrorCode, EventBody, Failure, Labels, Payload, ResolveAs, RetryScope, RunState, StepIx, StepPath,
+    StepState, Timestamp,
 };
 use std::sync::Arc;
 
@@ -28,15 +29,7 @@ impl Run {
         }
         self.row.outputs = None;
         let steps = again.iter().map(|&ix| self.step(ix).path.clone()).collect();
-        self.tell(
-            now,
-            EventBody::RunReopened {
-                by: by.to_owned(),
-                steps,
-            },
-            None,
-            fx,
-        );
+        self.tell(now, EventBody::RunReopened { by: by.to_owned(), steps }, None, fx);
         self.reset(&again, fx);
         self.row.error = self.remaining_blame();
     }
@@ -48,18 +41,8 @@ impl Run {
                 None => Err((ErrorCode::NotFound, format!("the run has no step {path}"))),
             },
             RetryScope::Failed => {
-                let bad = |s: &StepState| {
-                    matches!(
-                        s,
-                        StepState::Failed | StepState::Denied | StepState::Cancelled
-                    )
-                };
-                let roots: Vec<_> = self
-                    .steps
-                    .iter()
-                    .filter(|s| bad(&s.row.state))
-                    .map(|s| s.row.ix)
-                    .collect();
+                let bad = |s: &StepState| matches!(s, StepState::Failed | StepState::Denied | StepState::Cancelled);
+                let roots: Vec<_> = self.steps.iter().filter(|s| bad(&s.row.state)).map(|s| s.row.ix).collect();
                 if roots.is_empty() {
                     return Err((ErrorCode::NotApplicable, "no step failed".to_owned()));
                 }
@@ -119,25 +102,16 @@ impl Run {
     /// The error that remains when some steps start anew: the first failure that is still there.
     fn remaining_blame(&self) -> Option<Failure> {
         let bad = self.steps.iter().filter(|s| {
-            matches!(s.row.state, StepState::Failed | StepState::Denied)
-                && !self.spec(s.row.ix).continue_on_error
+            let forgiven = self.spec(s.row.ix).continue_on_error && s.row.state == StepState::Failed;
+            matches!(s.row.state, StepState::Failed | StepState::Denied | StepState::Cancelled) && !forgiven
         });
         let first = bad.min_by_key(|s| (s.row.ended_at, s.row.ix))?;
-        let error = first.row.error.clone()?;
-        Some(Failure {
-            step: Some(first.row.path.clone()),
-            ..error
-        })
+        let cancelled = || Failure::fatal(ErrorCode::Cancelled, "the step was cancelled and not run again");
+        let error = first.row.error.as_ref().map_or_else(cancelled, as_cause);
+        Some(Failure { step: Some(first.row.path.clone()), ..error })
     }
 
-    pub(crate) fn resolve(
-        &mut self,
-        path: &StepPath,
-        resolve: &ResolveAs,
-        by: &str,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn resolve(&mut self, path: &StepPath, resolve: &ResolveAs, by: &str, now: Timestamp, fx: &mut Effects) {
         let Some(ix) = self.graph.find(path) else {
             let message = format!("the run has no step {path}");
             return self.refuse("resolve", ErrorCode::NotFound, &message, now, fx);
@@ -153,64 +127,33 @@ impl Run {
         }
     }
 
-    fn resolve_done(
-        &mut self,
-        ix: StepIx,
-        output: &serde_json::Value,
-        by: &str,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    fn resolve_done(&mut self, ix: StepIx, output: &serde_json::Value, by: &str, now: Timestamp, fx: &mut Effects) {
         self.shift(ix, StepInput::Succeeded, fx);
         let row = self.row_mut(ix);
         row.ended_at = Some(now);
         row.error = None;
         let bytes = serde_json::to_vec(output).expect("a JSON value");
-        let payload = Payload {
-            name: "output",
-            bytes: bytes.into(),
-            labels: Labels::user(),
-        };
-        let body = EventBody::StepResolved {
-            resolve: "done".to_owned(),
-            by: by.to_owned(),
-            error: None,
-        };
+        let payload = Payload { name: "output", bytes: bytes.into(), labels: Labels::user() };
+        let body = EventBody::StepResolved { resolve: "done".to_owned(), by: by.to_owned(), error: None };
         self.tell_step(now, ix, body, Some(payload), fx);
         self.release(ix, fx);
     }
 
-    fn resolve_failed(
-        &mut self,
-        ix: StepIx,
-        message: &str,
-        by: &str,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) {
+    fn resolve_failed(&mut self, ix: StepIx, message: &str, by: &str, now: Timestamp, fx: &mut Effects) {
         let error = Failure::fatal(ErrorCode::ToolFailed, message);
-        let body = EventBody::StepResolved {
-            resolve: "failed".to_owned(),
-            by: by.to_owned(),
-            error: Some(error.clone()),
-        };
+        let body =
+            EventBody::StepResolved { resolve: "failed".to_owned(), by: by.to_owned(), error: Some(error.clone()) };
         self.tell_step(now, ix, body, None, fx);
         self.fail(ix, StepInput::FailedForGood, error, "", now, fx);
     }
 
     fn resolve_retry(&mut self, ix: StepIx, by: &str, now: Timestamp, fx: &mut Effects) {
         if self.row.state != RunState::Running {
-            let message = format!(
-                "the run is {}: resolve the step as done or failed, then retry the run",
-                self.row.state
-            );
+            let message =
+                format!("the run is {}: resolve the step as done or failed, then retry the run", self.row.state);
             return self.refuse("resolve", ErrorCode::NotApplicable, &message, now, fx);
         }
-        let body = EventBody::StepResolved {
-            resolve: "retry".to_owned(),
-            by: by.to_owned(),
-            error: None,
-        };
+        let body = EventBody::StepResolved { resolve: "retry".to_owned(), by: by.to_owned(), error: None };
         self.tell_step(now, ix, body, None, fx);
         self.reset(&[ix], fx);
     }

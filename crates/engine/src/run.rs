@@ -5,8 +5,8 @@ use crate::graph::Graph;
 use crate::run_states::{self, RunInput};
 use crate::step_states::{self, StepInput};
 use aidt_domain::{
-    Attempt, CommandId, DispatchNo, Effect, Event, EventBody, Generation, OutSeq, OutputRef,
-    Payload, RunRow, RunState, Seq, StepIx, StepRow, StepSpec, StepState, Timestamp,
+    Attempt, CommandId, DispatchNo, Effect, Event, EventBody, Generation, OutSeq, OutputRef, Payload, RunRow, RunState,
+    Seq, StepIx, StepRow, StepSpec, StepState, Timestamp,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,13 +59,7 @@ impl Run {
     /// A run that begins: its row as accepted, all steps pending.
     #[must_use]
     pub fn new(graph: Arc<Graph>, row: RunRow) -> Self {
-        let steps: Vec<Step> = graph
-            .snapshot()
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(i, s)| Step::new(i, s))
-            .collect();
+        let steps: Vec<Step> = graph.snapshot().steps.iter().enumerate().map(|(i, s)| Step::new(i, s)).collect();
         let mut run = Self {
             row,
             remaining: steps.len(),
@@ -89,19 +83,13 @@ impl Run {
     pub fn load(graph: Arc<Graph>, row: RunRow, rows: Vec<StepRow>) -> Result<Self, Broken> {
         let id = row.id;
         if row.snapshot != graph.digest() {
-            return Err(Broken {
-                run: id,
-                what: format!("snapshot {} is not {}", row.snapshot, graph.digest()),
-            });
+            return Err(Broken { run: id, what: format!("snapshot {} is not {}", row.snapshot, graph.digest()) });
         }
         let mut run = Self::new(graph, row);
         for row in rows {
             let ix = row.ix.0 as usize;
             let Some(step) = run.steps.get_mut(ix) else {
-                return Err(Broken {
-                    run: id,
-                    what: format!("step {} is not in its snapshot", row.ix),
-                });
+                return Err(Broken { run: id, what: format!("step {} is not in its snapshot", row.ix) });
             };
             step.row = row;
         }
@@ -213,18 +201,12 @@ impl Run {
     /// callers look at the state first, and the owner turns a panic into a failed run.
     pub(crate) fn shift(&mut self, ix: StepIx, input: StepInput, fx: &mut Effects) {
         let from = self.state(ix);
-        let to = step_states::next(from, input).unwrap_or_else(|| {
-            panic!(
-                "step {} is {from}: {input:?} does not fit",
-                self.step(ix).path
-            )
-        });
+        let to = step_states::next(from, input)
+            .unwrap_or_else(|| panic!("step {} is {from}: {input:?} does not fit", self.step(ix).path));
         self.row_mut(ix).state = to;
-        self.remaining =
-            self.remaining + usize::from(!to.is_terminal()) - usize::from(!from.is_terminal());
+        self.remaining = self.remaining + usize::from(!to.is_terminal()) - usize::from(!from.is_terminal());
         self.out = self.out + usize::from(to.is_out()) - usize::from(from.is_out());
-        self.unknown = self.unknown + usize::from(to == StepState::Unknown)
-            - usize::from(from == StepState::Unknown);
+        self.unknown = self.unknown + usize::from(to == StepState::Unknown) - usize::from(from == StepState::Unknown);
         fx.changed.push(ix);
     }
 
@@ -240,13 +222,7 @@ impl Run {
     }
 
     /// Appends an event about the run.
-    pub(crate) fn tell(
-        &mut self,
-        now: Timestamp,
-        body: EventBody,
-        payload: Option<Payload>,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn tell(&mut self, now: Timestamp, body: EventBody, payload: Option<Payload>, fx: &mut Effects) {
         self.append(now, None, body, payload, fx);
     }
 
@@ -309,9 +285,7 @@ impl Run {
         fresh.derive();
         let pending = |r: &Self| -> Vec<_> {
             let steps = r.steps.iter().filter(|s| s.row.state == StepState::Pending);
-            steps
-                .map(|s| (s.row.ix, s.unmet, s.blocked_by.is_some()))
-                .collect()
+            steps.map(|s| (s.row.ix, s.unmet, s.blocked_by.is_some())).collect()
         };
         let live = self.row.state == RunState::Running;
         fresh.remaining == self.remaining
@@ -345,10 +319,6 @@ impl Step {
             error: None,
             output: None,
         };
-        Self {
-            row,
-            unmet: 0,
-            blocked_by: None,
-        }
+        Self { row, unmet: 0, blocked_by: None }
     }
 }

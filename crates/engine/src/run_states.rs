@@ -25,15 +25,8 @@ pub enum RunInput {
 
 impl RunInput {
     /// Every input, in the table's order.
-    pub const ALL: &'static [Self] = &[
-        I::Started,
-        I::Cancel,
-        I::Quiet,
-        I::Succeeded,
-        I::Failed,
-        I::Reopened,
-        I::Poisoned,
-    ];
+    pub const ALL: &'static [Self] =
+        &[I::Started, I::Cancel, I::Quiet, I::Succeeded, I::Failed, I::Reopened, I::Poisoned];
 }
 
 /// Every transition that there is; any other pair is refused, and the refusal is an event.
@@ -55,8 +48,5 @@ pub const RUN_TABLE: &[(RunState, RunInput, RunState)] = &[
 /// Where an input leads, if anywhere.
 #[must_use]
 pub(crate) fn next(state: RunState, input: RunInput) -> Option<RunState> {
-    RUN_TABLE
-        .iter()
-        .find(|(s, i, _)| *s == state && *i == input)
-        .map(|(_, _, to)| *to)
+    RUN_TABLE.iter().find(|(s, i, _)| *s == state && *i == input).map(|(_, _, to)| *to)
 }

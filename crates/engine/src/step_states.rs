@@ -90,6 +90,7 @@ pub const STEP_TABLE: &[(StepState, StepInput, StepState)] = &[
     (S::Running, I::Deferred, S::BackingOff),
     (S::Running, I::Cancelled, S::Cancelled),
     (S::BackingOff, I::Woken, S::Ready),
+    (S::BackingOff, I::FailedForGood, S::Failed),
     (S::BackingOff, I::Cancelled, S::Cancelled),
     (S::Unknown, I::Succeeded, S::Done),
     (S::Unknown, I::FailedForGood, S::Failed),
@@ -105,8 +106,5 @@ pub const STEP_TABLE: &[(StepState, StepInput, StepState)] = &[
 #[must_use]
 pub(crate) fn next(state: StepState, input: StepInput) -> Option<StepState> {
     // Built once per call site by the optimiser; the table is the definition.
-    STEP_TABLE
-        .iter()
-        .find(|(s, i, _)| *s == state && *i == input)
-        .map(|(_, _, to)| *to)
+    STEP_TABLE.iter().find(|(s, i, _)| *s == state && *i == input).map(|(_, _, to)| *to)
 }

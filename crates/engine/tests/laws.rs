@@ -42,27 +42,18 @@ fn acts() -> impl Strategy<Value = Act> {
 }
 
 fn plans() -> impl Strategy<Value = Vec<StepSpec>> {
-    let one = (
-        any::<u64>(),
-        0_u8..3,
-        any::<bool>(),
-        any::<bool>(),
-        1_u32..4,
-        any::<bool>(),
-    );
+    let one = (any::<u64>(), 0_u8..3, any::<bool>(), any::<bool>(), 1_u32..4, any::<bool>());
     prop::collection::vec(one, 1..12).prop_map(|seeds| {
-        let specs = seeds.into_iter().enumerate().map(
-            |(i, (mask, effect, forgiving, always, attempts, queue))| {
-                let needs: Vec<u32> = (0..i as u32).filter(|n| mask >> n & 3 == 3).collect();
-                let effect = [Effect::Read, Effect::Idempotent, Effect::Once][effect as usize];
-                let mut spec = step(&format!("s{i}"), &needs, effect);
-                spec.continue_on_error = forgiving;
-                spec.always = always;
-                spec.retry.max_attempts = attempts;
-                spec.timeouts.queue_ms = queue.then_some(5_000);
-                spec
-            },
-        );
+        let specs = seeds.into_iter().enumerate().map(|(i, (mask, effect, forgiving, always, attempts, queue))| {
+            let needs: Vec<u32> = (0..i as u32).filter(|n| mask >> n & 3 == 3).collect();
+            let effect = [Effect::Read, Effect::Idempotent, Effect::Once][effect as usize];
+            let mut spec = step(&format!("s{i}"), &needs, effect);
+            spec.continue_on_error = forgiving;
+            spec.always = always;
+            spec.retry.max_attempts = attempts;
+            spec.timeouts.queue_ms = queue.then_some(5_000);
+            spec
+        });
         specs.collect()
     })
 }
@@ -83,22 +74,13 @@ fn act(b: &mut Bench, act: Act) {
         Act::Claim(k) => b.claim(pick(k)),
         Act::Dead(k) => {
             let dispatch = b.run.step(pick(k)).dispatch;
-            b.own(CommandBody::ProcessDead {
-                step: pick(k),
-                dispatch,
-            });
+            b.own(CommandBody::ProcessDead { step: pick(k), dispatch });
         }
         Act::Burned(k, won) => {
             let dispatch = b.run.step(pick(k)).dispatch;
-            b.own(CommandBody::Burned {
-                step: pick(k),
-                dispatch,
-                won,
-            });
+            b.own(CommandBody::Burned { step: pick(k), dispatch, won });
         }
-        Act::Timer(k) => b.own(CommandBody::TimerDue {
-            step: Some(pick(k)),
-        }),
+        Act::Timer(k) => b.own(CommandBody::TimerDue { step: Some(pick(k)) }),
         Act::Cancel => b.outside(CommandBody::Cancel { reason: "x".into() }),
         Act::Retry => b.outside(CommandBody::Retry(RetryScope::Failed)),
         Act::RetryFrom(k) => {
@@ -128,10 +110,7 @@ fn act(b: &mut Bench, act: Act) {
 }
 
 fn outcome(how: u8) -> Outcome {
-    let failure = |effect| Failure {
-        effect,
-        ..Failure::transient(ErrorCode::ToolFailed, "x")
-    };
+    let failure = |effect| Failure { effect, ..Failure::transient(ErrorCode::ToolFailed, "x") };
     match how % 9 {
         0..=3 => done(),
         4 => transient(),
@@ -149,13 +128,7 @@ fn drive_to_end(b: &mut Bench) {
             return;
         }
         b.now = Timestamp(b.now.0 + 100_000);
-        b.ready = b
-            .run
-            .steps
-            .iter()
-            .filter(|s| s.row.state == StepState::Ready)
-            .map(|s| s.row.ix)
-            .collect();
+        b.ready = b.run.steps.iter().filter(|s| s.row.state == StepState::Ready).map(|s| s.row.ix).collect();
         b.dispatch_ready();
         for i in 0..b.run.steps.len() {
             let ix = StepIx(i as u32);
@@ -164,10 +137,7 @@ fn drive_to_end(b: &mut Bench) {
                 StepState::BackingOff => b.own(CommandBody::TimerDue { step: Some(ix) }),
                 StepState::Unknown => {
                     let step = b.run.step(ix).path.clone();
-                    b.outside(CommandBody::Resolve {
-                        step,
-                        resolve: ResolveAs::Failed("gone".into()),
-                    });
+                    b.outside(CommandBody::Resolve { step, resolve: ResolveAs::Failed("gone".into()) });
                 }
                 _ => {}
             }

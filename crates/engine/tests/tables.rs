@@ -6,10 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
-const PAGE: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../docs/reference/states.md"
-);
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/states.md");
 
 fn grid<S: Copy + Debug + PartialEq + std::fmt::Display, I: Copy + Debug + PartialEq>(
     states: &[S],
@@ -49,10 +46,7 @@ fn the_page_is_current() {
         std::fs::write(PAGE, page()).unwrap();
     }
     let written = std::fs::read_to_string(Path::new(PAGE)).unwrap_or_default();
-    assert!(
-        written == page(),
-        "docs/reference/states.md is not current: see its first line"
-    );
+    assert!(written == page(), "docs/reference/states.md is not current: see its first line");
 }
 
 #[test]
@@ -84,9 +78,6 @@ fn every_state_that_is_entered_can_be_left() {
 #[test]
 fn an_unknown_outcome_never_becomes_ready_by_itself() {
     for (_, input, to) in STEP_TABLE.iter().filter(|t| t.0 == StepState::Unknown) {
-        assert!(
-            *to != StepState::Ready && *to != StepState::BackingOff,
-            "{input:?}"
-        );
+        assert!(*to != StepState::Ready && *to != StepState::BackingOff, "{input:?}");
     }
 }

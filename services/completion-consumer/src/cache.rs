@@ -55,22 +55,12 @@ impl Cache {
 
     pub(crate) fn insert(&mut self, run: Run, plan: Arc<Plan>) {
         let id = run.row.id;
-        let facts = RunFacts {
-            id: id.to_string(),
-            project: run.row.project.to_string(),
-            plan: run.row.plan.clone(),
-        };
+        let facts = RunFacts { id: id.to_string(), project: run.row.project.to_string(), plan: run.row.plan.clone() };
         self.remove(id);
         self.clock += 1;
         self.order.insert(self.clock, id);
-        let cached = Cached {
-            run,
-            plan,
-            facts: Arc::new(facts),
-            inputs: None,
-            outputs: BTreeMap::new(),
-            touched: self.clock,
-        };
+        let cached =
+            Cached { run, plan, facts: Arc::new(facts), inputs: None, outputs: BTreeMap::new(), touched: self.clock };
         self.runs.insert(id, cached);
     }
 

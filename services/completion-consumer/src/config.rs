@@ -7,6 +7,7 @@ use aidt_queue::Queue;
 use aidt_store::Store;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -80,6 +81,7 @@ pub struct Status {
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) closing: Arc<AtomicBool>,
 }
 
 impl Handle {
@@ -87,6 +89,11 @@ impl Handle {
     #[must_use]
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Hands out nothing more from now on; what is out is still recorded. The first step of a drain.
+    pub fn stop_handing_out(&self) {
+        self.closing.store(true, Ordering::Relaxed);
     }
 
     /// Waits until the owner holds all `count` partitions. Cancel safe. False when the owner ended.

@@ -12,6 +12,7 @@ use aidt_expr::{ExprError, Needs, Output, References, Scope, StepFacts};
 use aidt_policy::{ActivePolicy, Ask, Judge};
 use bytes::Bytes;
 use serde_json::Value;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -66,6 +67,15 @@ impl Gate {
     }
 }
 
+/// A panic in what renders or judges is the step's failure, not the owner's.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let message = format!("rendering or judging failed: {}", what.unwrap_or("a panic"));
+        Err(Failure::fatal(ErrorCode::Internal, message))
+    })
+}
+
 /// The same dispatch judged again has the same decision.
 fn decision_id(run: RunId, path: &StepPath, dispatch: DispatchNo) -> String {
     let id = Uuid::new_v5(&run.0, format!("decision\n{path}\n{dispatch}\n0").as_bytes());
@@ -76,9 +86,8 @@ fn decision_id(run: RunId, path: &StepPath, dispatch: DispatchNo) -> String {
 pub(crate) fn condition(cached: &Cached, ix: StepIx) -> Result<bool, Failure> {
     let Some(condition) = &cached.plan.when[ix.0 as usize] else { return Ok(true) };
     let spec = cached.run.graph.spec(ix);
-    let needs = Needs::of(
-        spec.needs.iter().map(|&n| (cached.run.state(n), cached.run.graph.spec(n).continue_on_error)),
-    );
+    let needs =
+        Needs::of(spec.needs.iter().map(|&n| (cached.run.state(n), cached.run.graph.spec(n).continue_on_error)));
     let scope = scope(cached, &[condition.references()]).with_needs(needs);
     let (wanted, _) = condition.eval(&scope).map_err(|e| failed("if", &e))?;
     Ok(wanted)
@@ -164,7 +173,11 @@ impl Owner {
     /// Loads what these will read and what is not in memory: inputs and outputs, in one query. `None`
     /// stands for the run's outputs; `conditions` says whether a step's condition or its arguments are
     /// meant.
-    pub(crate) async fn fetch(&mut self, asked: &[(RunId, Option<StepIx>)], conditions: bool) -> Result<(), TurnFailed> {
+    pub(crate) async fn fetch(
+        &mut self,
+        asked: &[(RunId, Option<StepIx>)],
+        conditions: bool,
+    ) -> Result<(), TurnFailed> {
         let mut places: Vec<(RunId, Option<StepIx>, OutputRef)> = Vec::new();
         for &(run, ix) in asked {
             if let Some(cached) = self.cache.peek(run) {
@@ -175,7 +188,21 @@ impl Owner {
             return Ok(());
         }
         let at: Vec<_> = places.iter().map(|(run, _, at)| (*run, at.clone())).collect();
-        let loaded = self.ports.store.run_log.payloads(&at).await.map_err(TurnFailed::at("loading values"))?;
+        let log = self.ports.store.run_log.clone();
+        let loaded = match log.payloads(&at).await {
+            Ok(loaded) => loaded,
+            Err(source) => {
+                // Whose value it is that cannot be read shows one by one.
+                for one in at.iter().filter(|_| !source.is_transient()) {
+                    if let Err(error) = log.payloads(std::slice::from_ref(one)).await
+                        && !error.is_transient()
+                    {
+                        self.condemn(one.0, error.to_string());
+                    }
+                }
+                return Err(TurnFailed { what: "loading values", source });
+            }
+        };
         for ((run, ix, at), bytes) in places.into_iter().zip(loaded) {
             let Some(cached) = self.cache.get(run) else { continue };
             // What is stored was JSON when it was stored; if it is not any more, its reader says so.

@@ -11,6 +11,8 @@ use aidt_domain::{Failure, PartitionId, Pool, ProcessId, RunId, Timestamp};
 use aidt_queue::{Commands, Delivery, Kind};
 use aidt_store::{Claim, ProcessRow};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -61,6 +63,8 @@ pub struct Owner {
     /// When processes were looked at last, and whether somebody nudged since.
     looked: Instant,
     nudged: bool,
+    /// Nothing more is handed out.
+    closing: Arc<AtomicBool>,
     pub(crate) failures: u32,
 }
 
@@ -93,9 +97,11 @@ impl Owner {
             nudged: false,
             failures: 0,
             config,
+            closing: Arc::default(),
             ports,
         };
-        (owner, Handle { status: view })
+        let closing = Arc::clone(&owner.closing);
+        (owner, Handle { status: view, closing })
     }
 
     /// Owns partitions until `shutdown`; then gives them back. Not cancel safe in the sense that nothing
@@ -127,7 +133,7 @@ impl Owner {
 
     /// Records what has been reported by now, and hands out nothing more.
     async fn drain(&mut self) {
-        self.slots.clear();
+        self.closing.store(true, Ordering::Relaxed);
         for _ in 0..64 {
             let Some(stream) = &mut self.stream else { return };
             let received = tokio::time::timeout(Duration::from_millis(1), stream.recv(self.config.batch)).await;
@@ -219,7 +225,7 @@ impl Owner {
     fn wake_at(&mut self) -> Instant {
         let now = Instant::now();
         let work = |h: &Held| h.look_into_inbox || !h.own.is_empty() || !h.unpublished.is_empty();
-        if !self.again.is_empty() || self.held.values().any(work) || self.may_admit() {
+        if !self.again.is_empty() || self.is_isolating() || self.held.values().any(work) || self.may_admit() {
             return if self.failures > 0 { now + self.backoff() } else { now };
         }
         let mut until = self.next_tick;
@@ -241,11 +247,15 @@ impl Owner {
         let mut deliveries: Vec<_> = std::mem::take(&mut self.again).into_iter().chain(deliveries).collect();
         self.publish_owed().await;
         match self.turn(&mut deliveries).await {
-            Ok(true) => self.recovered(),
+            Ok(true) => {
+                self.recovered();
+                self.refill_if_low().await;
+            }
             Ok(false) if idle => self.flush_published().await,
             Ok(false) => {}
             Err(failure) => return self.abandon(&failure).await,
         }
+        self.plans.trim();
         if self.isolate.is_some() {
             self.again = deliveries;
         }
@@ -256,6 +266,8 @@ impl Owner {
     /// of it was recorded after all changes nothing then. An ambiguous commit needs no other care.
     async fn abandon(&mut self, failure: &TurnFailed) {
         self.trouble(failure.what, &failure.source);
+        // Only a stream that is closed gives back what it had delivered.
+        self.stream = None;
         let mine: BTreeSet<PartitionId> = self.held.keys().copied().collect();
         for partition in mine {
             self.forget(partition);
@@ -266,6 +278,8 @@ impl Owner {
 
     /// Drops what is in memory of a partition. Nothing is written.
     pub(crate) fn forget(&mut self, partition: PartitionId) {
+        // Taken again, it needs a new stream: the old one keeps what it delivered and nobody acked.
+        self.streamed.remove(&partition);
         let count = self.ports.store.run_log.partitions();
         let gone = |run: RunId| PartitionId::of(run, count) == partition;
         self.cache.forget(gone);
@@ -287,10 +301,17 @@ impl Owner {
     /// How many more steps of this pool may be handed out: per pool and owner process, twice the pool's
     /// slots ÷ live owners, at least 1; nothing without workers.
     pub(crate) fn room(&self, pool: &Pool) -> usize {
+        if self.closing.load(Ordering::Relaxed) {
+            return 0;
+        }
         let slots = self.slots.get(pool).copied().unwrap_or(0) as usize;
         let owners = self.live.values().filter(|p| is_owner(p)).count().max(1);
         let window = if slots == 0 { 0 } else { (2 * slots / owners).max(1) };
         window.saturating_sub(self.in_window.get(pool).copied().unwrap_or(0))
+    }
+
+    fn is_isolating(&self) -> bool {
+        self.isolate.is_some() && !self.held.is_empty()
     }
 
     fn may_admit(&self) -> bool {

@@ -32,8 +32,7 @@ impl Plan {
         }
         let steps = || snapshot.steps.iter();
         let with: Result<Vec<_>, _> = steps().map(|s| Template::compile(&s.with)).collect();
-        let when: Result<Vec<_>, _> =
-            steps().map(|s| s.when.as_deref().map(Condition::compile).transpose()).collect();
+        let when: Result<Vec<_>, _> = steps().map(|s| s.when.as_deref().map(Condition::compile).transpose()).collect();
         let outputs: Result<Vec<_>, _> =
             snapshot.outputs.iter().map(|(k, v)| Template::compile(v).map(|t| (k.clone(), t))).collect();
         let (with, when, outputs) =
@@ -42,6 +41,23 @@ impl Plan {
         let mut plan = Self { is_read: vec![false; graph.len()], graph: Arc::new(graph), with, when, outputs };
         plan.note_reads();
         Ok(plan)
+    }
+
+    /// Stands for a snapshot that cannot be used: enough to end its runs with the reason.
+    pub(crate) fn unusable(digest: Digest) -> Self {
+        let snapshot = Snapshot {
+            format: aidt_domain::FORMAT,
+            name: "?".to_owned(),
+            inputs: BTreeMap::new(),
+            permissions: None,
+            workspace: None,
+            steps: Vec::new(),
+            outputs: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            priority: 0,
+        };
+        let graph = Arc::new(Graph::new(digest, snapshot));
+        Self { graph, with: Vec::new(), when: Vec::new(), outputs: Vec::new(), is_read: Vec::new() }
     }
 
     fn note_reads(&mut self) {
@@ -77,7 +93,12 @@ impl Plans {
     pub(crate) fn insert(&mut self, digest: Digest, plan: Arc<Plan>) {
         self.clock += 1;
         self.by_digest.insert(digest, (self.clock, plan));
-        if self.by_digest.len() > Self::KEPT
+    }
+
+    /// Forgets the least recently used beyond what is kept. Only between turns: within one, all that it
+    /// loaded is needed. Runs keep their own.
+    pub(crate) fn trim(&mut self) {
+        while self.by_digest.len() > Self::KEPT
             && let Some(oldest) = self.by_digest.iter().min_by_key(|(_, (used, _))| *used).map(|(d, _)| *d)
         {
             self.by_digest.remove(&oldest);

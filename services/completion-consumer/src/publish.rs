@@ -2,9 +2,7 @@
 
 use crate::owner::{Chain, Owner};
 use crate::turn::{Turn, TurnFailed};
-use aidt_domain::{
-    Event, EventBody, PartitionId, RunId, StepIx, StepMessage, WorkspaceAt, idempotency_key,
-};
+use aidt_domain::{Event, EventBody, PartitionId, RunId, StepIx, StepMessage, WorkspaceAt, idempotency_key};
 use aidt_engine::Run;
 use aidt_queue::Outgoing;
 use aidt_store::{Batch, StoreError};
@@ -123,8 +121,7 @@ impl Owner {
             let events = aidt_proto::decode_segment(&segment.events, &segment.payloads)
                 .map_err(|e| StoreError::new("segment", aidt_store::Kind::Corrupt, e))?;
             let Some(cached) = self.cache.peek(run) else { continue };
-            let message =
-                events.iter().find(|e| e.seq == seq).and_then(|e| step_message(&cached.run, ix, e, true));
+            let message = events.iter().find(|e| e.seq == seq).and_then(|e| step_message(&cached.run, ix, e, true));
             if let (Some(message), Some(held)) = (message, self.held.get_mut(&partition)) {
                 held.unpublished.push_back((message.out_seq, message.pool.clone(), outgoing(&message)));
             }
@@ -140,13 +137,15 @@ impl Owner {
             return;
         }
         let batches: Vec<Batch> = owed.iter().filter_map(|p| self.batch(*p)).collect();
-        if let Err(failure) = self.commit(batches).await {
-            let TurnFailed { what, source } = failure;
-            self.trouble(what, &source);
-            for partition in owed {
-                self.forget(partition);
+        let kept = match self.commit(batches).await {
+            Ok(commit) => commit.held,
+            Err(TurnFailed { what, source }) => {
+                self.trouble(what, &source);
+                Vec::new()
             }
+        };
+        for partition in owed.into_iter().filter(|p| !kept.contains(p)) {
+            self.forget(partition);
         }
     }
 }
-

@@ -33,6 +33,9 @@ impl Owner {
             self.refill_timers(partition, now).await?;
             let owed = self.look_at_out(partition, now, wiped.is_some());
             self.load(&owed.iter().map(|(run, _)| *run).collect::<Vec<_>>()).await?;
+            if wiped.is_some() {
+                self.lower_published(partition, &owed);
+            }
             self.owe(partition, &owed).await?;
             if let (Some(incarnation), Some(held)) = (&wiped, self.held.get_mut(&partition)) {
                 held.incarnation.clone_from(incarnation);
@@ -47,7 +50,7 @@ impl Owner {
         self.held.values().any(|h| h.incarnation != now).then_some(now)
     }
 
-    async fn refill_timers(&mut self, partition: PartitionId, now: Timestamp) -> Result<(), StoreError> {
+    pub(crate) async fn refill_timers(&mut self, partition: PartitionId, now: Timestamp) -> Result<(), StoreError> {
         let Some(held) = self.held.get(&partition) else { return Ok(()) };
         if held.timers.horizon().0 - now.0 > REFILL_BEFORE_MS {
             return Ok(());
@@ -67,8 +70,8 @@ impl Owner {
         let busy = self.busy();
         let Some(held) = self.held.get_mut(&partition) else { return owed };
         for (&(run, ix), out) in &mut held.out {
-            let claimed = out.process.is_some()
-                || self.cache.peek(run).is_some_and(|c| c.run.state(ix) == StepState::Running);
+            let claimed =
+                out.process.is_some() || self.cache.peek(run).is_some_and(|c| c.run.state(ix) == StepState::Running);
             if claimed {
                 if out.look_at <= now {
                     out.look_at = now.plus(UNCLAIMED);
@@ -76,8 +79,8 @@ impl Owner {
                 }
                 continue;
             }
-            let free = self.slots.get(&out.pool).copied().unwrap_or(0) as usize
-                > busy.get(&out.pool).copied().unwrap_or(0);
+            let free =
+                self.slots.get(&out.pool).copied().unwrap_or(0) as usize > busy.get(&out.pool).copied().unwrap_or(0);
             if wiped || (out.look_at <= now && free) {
                 out.republished += 1;
                 out.look_at = now.plus(UNCLAIMED * (1 << out.republished.min(4)).min(10));

@@ -7,7 +7,8 @@ use crate::config::SERVICE;
 use crate::held::{Held, Out};
 use crate::owner::{Chain, Owner, is_owner};
 use aidt_domain::{
-    Actor, Command, CommandBody, Digest, FORMAT, PartitionId, ProcessId, Project, RunId, RunState, StepState, Timestamp,
+    Actor, Command, CommandBody, Digest, FORMAT, OutSeq, PartitionId, ProcessId, Project, RunId, RunState, StepIx,
+    StepState, Timestamp,
 };
 use aidt_lock::Lease;
 use aidt_store::StoreError;
@@ -38,13 +39,26 @@ impl Owner {
                 }
                 continue;
             }
-            if !self.may_try(partition).await || self.held.contains_key(&partition) {
+            if !self.may_try(partition).await {
+                continue;
+            }
+            self.forget_if_lost(partition).await;
+            if self.held.contains_key(&partition) {
                 continue;
             }
             if let Err(error) = self.take(partition).await {
                 self.forget(partition);
                 self.trouble("taking a partition", &error);
             }
+        }
+    }
+
+    /// Another owner may have taken it, and given it back, while this process was frozen.
+    async fn forget_if_lost(&mut self, partition: PartitionId) {
+        let alone = self.live.values().filter(|p| is_owner(p)).all(|p| p.id == self.config.process);
+        let Some(epoch) = self.held.get(&partition).map(|h| h.epoch).filter(|_| !alone) else { return };
+        if self.ports.store.run_log.partition(partition).await.is_ok_and(|row| row.epoch != epoch) {
+            self.forget(partition);
         }
     }
 
@@ -133,29 +147,44 @@ impl Owner {
             }
         }
         self.status.send_modify(|s| s.resumed += open.len());
+        self.lower_published(partition, &owed);
         self.owe(partition, &owed).await
+    }
+
+    /// What is owed once more counts as not published, so that another takeover would owe it, too.
+    pub(crate) fn lower_published(&mut self, partition: PartitionId, owed: &[(RunId, StepIx)]) {
+        let first = owed.iter().filter_map(|(run, ix)| Some(self.cache.peek(*run)?.run.step(*ix).out_seq)).min();
+        if let (Some(first), Some(held)) = (first, self.held.get_mut(&partition)) {
+            held.published = held.published.min(OutSeq(first.0.saturating_sub(1)));
+        }
     }
 
     /// What stands for open dispatches: burned by an owner that did not get to see it, or claimed by a
     /// process that is dead.
     pub(crate) async fn settle_claims(&mut self, partition: PartitionId) -> Result<(), StoreError> {
-        for claim in self.claims(partition).await? {
+        let claims = self.claims(partition).await?;
+        if claims.iter().filter_map(|c| c.process).any(|p| !self.live.contains_key(&p)) {
+            // Who came after the last look may have claimed since: only a look after the claims tells.
+            let (rows, _) = self.ports.store.processes.live(DEAD_AFTER_MS).await?;
+            self.live.extend(rows.into_iter().map(|p| (p.id, p)));
+        }
+        let now = self.now();
+        for claim in claims {
             let key = (claim.run, claim.step);
-            if !self.held.get(&partition).is_some_and(|h| h.out.contains_key(&key)) {
-                continue;
-            }
+            let Some(held) = self.held.get_mut(&partition) else { break };
+            let Some(out) = held.out.get_mut(&key) else { continue };
+            out.process = claim.process;
             let (step, dispatch) = (claim.step, claim.dispatch);
             let body = match claim.process {
-                None => Some(CommandBody::Burned { step, dispatch, won: true }),
-                Some(p) if !self.live.contains_key(&p) => Some(CommandBody::ProcessDead { step, dispatch }),
-                Some(_) => None,
+                None => CommandBody::Burned { step, dispatch, won: true },
+                Some(p) if !self.live.contains_key(&p) => CommandBody::ProcessDead { step, dispatch },
+                // Its own word may have been lost; without it no backstop would ever end the step.
+                Some(process) => CommandBody::Started { step, dispatch, process, at: now },
             };
-            let command = body.map(|body| own_command(claim.run, body));
-            let Some(held) = self.held.get_mut(&partition) else { break };
-            if let Some(out) = held.out.get_mut(&key) {
-                out.process = claim.process;
+            let known = self.cache.peek(claim.run).map(|c| c.run.state(claim.step));
+            if !(matches!(body, CommandBody::Started { .. }) && known == Some(StepState::Running)) {
+                held.own.push_back(own_command(claim.run, body));
             }
-            held.own.extend(command);
         }
         Ok(())
     }
@@ -180,7 +209,8 @@ impl Owner {
             if let Some(held) = self.held.get_mut(&partition) {
                 held.more_ready = if more { after } else { None };
             }
-            // Runs of what waits are evictable: the cache is bounded, the backlog holds only keys.
+            // Runs of what waits are evictable: the cache is bounded, the backlog holds only keys. (Never
+            // within a turn: what it changed is in memory only.)
             self.cache.settle(&[]);
             if !more || self.backlog.len() >= 50 * PIECE as usize {
                 return Ok(());
@@ -232,12 +262,5 @@ fn lease_name(partition: PartitionId) -> String {
 
 /// A command that the owner makes itself.
 pub(crate) fn own_command(run: RunId, body: CommandBody) -> Command {
-    Command {
-        id: None,
-        project: Project::default(),
-        run,
-        actor: Actor(String::new()),
-        traceparent: None,
-        body,
-    }
+    Command { id: None, project: Project::default(), run, actor: Actor(String::new()), traceparent: None, body }
 }

@@ -21,8 +21,20 @@ impl Timers {
     pub(crate) fn refill(&mut self, rows: Vec<TimerRow>, horizon: Timestamp) {
         self.horizon = horizon;
         for row in rows {
-            self.set((row.run, row.step), row.at);
+            // Whatever the horizon: more rows of one instant than fit a piece put it before them all.
+            self.keep((row.run, row.step), row.at);
         }
+    }
+
+    /// Nothing in memory is due, though there may be rows that are.
+    pub(crate) fn is_behind(&self, now: Timestamp) -> bool {
+        self.horizon < now && self.due.first().is_none_or(|(at, _)| *at > now)
+    }
+
+    fn keep(&mut self, key: Key, at: Timestamp) {
+        self.clear(key);
+        self.due.insert((at, key));
+        self.at.insert(key, at);
     }
 
     pub(crate) fn horizon(&self) -> Timestamp {
@@ -32,8 +44,7 @@ impl Timers {
     pub(crate) fn set(&mut self, key: Key, at: Timestamp) {
         self.clear(key);
         if at <= self.horizon {
-            self.due.insert((at, key));
-            self.at.insert(key, at);
+            self.keep(key, at);
         }
     }
 
@@ -78,5 +89,9 @@ mod tests {
         assert_eq!(timers.next(), Some(Timestamp(20)));
         timers.set(key, Timestamp(101));
         assert_eq!(timers.next(), None);
+        assert!(timers.is_behind(Timestamp(101)) && !timers.is_behind(Timestamp(100)));
+        let rows = vec![TimerRow { at: Timestamp(200), run: key.0, step: None }];
+        timers.refill(rows, Timestamp(199));
+        assert_eq!(timers.take_due(Timestamp(200), 9), [key]);
     }
 }

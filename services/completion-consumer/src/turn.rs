@@ -5,7 +5,7 @@ use crate::owner::Owner;
 use crate::plans::Plan;
 use crate::takeover::{UNCLAIMED, own_command};
 use aidt_domain::{
-    Command, CommandBody, DispatchNo, ErrorCode, Event, Failure, Outcome, PartitionId, Pool, RunId, RunRow, RunState,
+    Command, CommandBody, DispatchNo, ErrorCode, Event, EventBody, Failure, PartitionId, Pool, RunId, RunRow, RunState,
     Start, StepIx, StepState, Timestamp,
 };
 use aidt_engine::{Effects, Run};
@@ -81,13 +81,19 @@ impl Owner {
         };
         let mut commands = self.decode(deliveries, &mut turn);
         commands.extend(self.gather(&mut turn).await?);
+        let isolating = self.isolate.is_some();
         self.isolate_one(&mut turn, &mut commands);
+        let nothing_taken = commands.is_empty();
         self.load_for(&commands).await.map_err(TurnFailed::at("loading runs"))?;
         for (partition, command, source) in commands {
             self.take_command(&mut turn, partition, command, source)?;
         }
         self.settle(&mut turn).await?;
-        self.admit(&mut turn).await?;
+        if !isolating {
+            self.admit(&mut turn).await?;
+        } else if nothing_taken {
+            self.admit_one(&mut turn).await?;
+        }
         let worked = !turn.works.is_empty() || !turn.inbox_done.is_empty() || !turn.acks.is_empty();
         if worked {
             let done = self.finish_turn(turn).await?;
@@ -101,6 +107,11 @@ impl Owner {
     fn isolate_one(&mut self, turn: &mut Turn, commands: &mut Vec<(PartitionId, Command, Source)>) {
         let Some(done) = &mut self.isolate else { return };
         let Some(run) = commands.iter().map(|(_, c, _)| c.run).find(|r| !done.contains(r)) else {
+            // All that was sent went through, one by one: it may be taken for good now.
+            if commands.is_empty() {
+                return;
+            }
+            done.clear();
             self.isolate = None;
             return;
         };
@@ -119,6 +130,21 @@ impl Owner {
         }
     }
 
+    /// While turns take one run at a time: lets one ready step into its window, of a run that was not tried.
+    async fn admit_one(&mut self, turn: &mut Turn) -> Result<(), TurnFailed> {
+        let waiting = self.next_admitted();
+        let runs: Vec<RunId> = waiting.iter().map(|(r, _)| *r).collect();
+        self.load(&runs).await.map_err(TurnFailed::at("loading runs"))?;
+        let tried = self.isolate.take().unwrap_or_default();
+        let one = waiting.iter().copied().find(|(run, ix)| !tried.contains(run) && self.is_ready(*run, *ix));
+        for (run, ix) in waiting.into_iter().filter(|w| Some(*w) != one) {
+            self.enqueue(run, ix);
+        }
+        let Some((run, ix)) = one else { return Ok(()) };
+        self.isolate = Some(tried.into_iter().chain([run]).collect());
+        self.hand_over(turn, vec![(run, ix)]).await
+    }
+
     /// Commands of the broker. What cannot be read becomes a dead letter; what is newer than this process
     /// stays where it is.
     fn decode(
@@ -135,16 +161,25 @@ impl Owner {
                 Ok(entries) => entries,
                 Err(error) => {
                     self.unreadable(turn, *partition, delivery, &error);
+                    if !error.is_newer_format() {
+                        turn.acks.push((*partition, delivery.tag));
+                    }
                     continue;
                 }
             };
+            let mut newer = false;
             for entry in entries {
                 match aidt_proto::decode_command(&entry) {
                     Ok(command) => commands.push((*partition, command, Source::Broker(entry))),
-                    Err(error) => self.unreadable(turn, *partition, delivery, &error),
+                    Err(error) => {
+                        newer |= error.is_newer_format();
+                        self.unreadable(turn, *partition, delivery, &error);
+                    }
                 }
             }
-            turn.acks.push((*partition, delivery.tag));
+            if !newer {
+                turn.acks.push((*partition, delivery.tag));
+            }
         }
         commands
     }
@@ -162,7 +197,6 @@ impl Owner {
         }
         let letter = dead_letter("commands", None, error.to_string(), delivery.body.clone(), turn.now);
         turn.letters.entry(partition).or_default().push(letter);
-        turn.acks.push((partition, delivery.tag));
     }
 
     /// What nobody sends: inbox rows, due timers, and what the owner owes itself.
@@ -170,7 +204,17 @@ impl Owner {
         let limit = self.config.batch;
         let mut commands = Vec::new();
         let partitions: Vec<PartitionId> = self.held.keys().copied().collect();
+        for (&run, _) in self.condemned.iter().filter(|(run, _)| !self.beyond_help.contains(run)) {
+            // Nobody may ever send it anything again: it is ended all the same.
+            let partition = PartitionId::of(run, self.ports.store.run_log.partitions());
+            let poke = own_command(run, CommandBody::TimerDue { step: None });
+            commands.push((partition, poke, Source::Own));
+        }
         for partition in partitions {
+            if self.held.get(&partition).is_some_and(|h| h.timers.is_behind(turn.now)) {
+                let refilled = self.refill_timers(partition, turn.now).await;
+                refilled.map_err(TurnFailed::at("reading timers"))?;
+            }
             let Some(held) = self.held.get_mut(&partition) else { continue };
             for command in held.own.drain(..) {
                 commands.push((partition, command, Source::Own));
@@ -238,20 +282,47 @@ impl Owner {
         if missing.is_empty() {
             return Ok(());
         }
-        let stored = self.ports.store.run_log.load(&missing).await?;
+        let stored = self.load_rows(&missing).await?;
         let digests: Vec<_> = stored.iter().map(|s| s.row.snapshot).collect();
         self.load_plans(&digests).await?;
         for s in stored {
             let id = s.row.id;
-            let Some(plan) = self.plans.get(s.row.snapshot) else { continue };
-            match Run::load(Arc::clone(&plan.graph), s.row, s.steps) {
-                Ok(run) => self.cache.insert(run, plan),
-                Err(error) => {
-                    self.condemned.insert(id, Failure::fatal(ErrorCode::Internal, error.to_string()));
-                }
+            let loaded = match self.plans.get(s.row.snapshot) {
+                Some(plan) => Run::load(Arc::clone(&plan.graph), s.row, s.steps).map(|run| (run, plan)),
+                None => continue,
+            };
+            match loaded {
+                Ok((run, plan)) => self.cache.insert(run, plan),
+                Err(error) => self.condemn(id, error.to_string()),
             }
         }
         Ok(())
+    }
+
+    /// Rows of runs; a run whose rows cannot be read is condemned, and the others are not held up by it.
+    async fn load_rows(&mut self, runs: &[RunId]) -> Result<Vec<aidt_store::StoredRun>, StoreError> {
+        let log = self.ports.store.run_log.clone();
+        match log.load(runs).await {
+            Err(error) if !error.is_transient() => {}
+            result => return result,
+        }
+        let mut stored = Vec::new();
+        for &run in runs {
+            match log.load(&[run]).await {
+                Ok(rows) => stored.extend(rows),
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => self.condemn(run, error.to_string()),
+            }
+        }
+        Ok(stored)
+    }
+
+    /// The run cannot be worked on: the next turn that can ends it.
+    pub(crate) fn condemn(&mut self, run: RunId, message: String) {
+        tracing::error!(%run, message, "a run cannot be worked on");
+        if self.condemned.insert(run, Failure::fatal(ErrorCode::Internal, message)).is_some() {
+            self.beyond_help.insert(run);
+        }
     }
 
     async fn load_plans(&mut self, digests: &[aidt_domain::Digest]) -> Result<(), StoreError> {
@@ -264,14 +335,35 @@ impl Owner {
         if missing.is_empty() {
             return Ok(());
         }
-        let documents = self.ports.store.catalog.documents(&missing).await?;
-        for (digest, document) in missing.into_iter().zip(documents) {
-            match Plan::compile(digest, &document) {
-                Ok(plan) => self.plans.insert(digest, Arc::new(plan)),
-                Err(failure) => tracing::error!(%digest, %failure, "a stored snapshot cannot be used"),
+        let catalog = self.ports.store.catalog.clone();
+        match catalog.documents(&missing).await {
+            Ok(documents) => {
+                for (digest, document) in missing.into_iter().zip(documents) {
+                    self.keep_plan(digest, Plan::compile(digest, &document));
+                }
+            }
+            Err(error) if error.is_transient() => return Err(error),
+            Err(_) => {
+                for digest in missing {
+                    let plan = match catalog.documents(&[digest]).await {
+                        Ok(documents) => documents.first().map(|d| Plan::compile(digest, d)),
+                        Err(error) if error.is_transient() => return Err(error),
+                        Err(error) => Some(Err(Failure::fatal(ErrorCode::Internal, error.to_string()))),
+                    };
+                    plan.into_iter().for_each(|plan| self.keep_plan(digest, plan));
+                }
             }
         }
         Ok(())
+    }
+
+    /// A snapshot that cannot be used stands for itself, without steps: its runs end with the reason.
+    fn keep_plan(&mut self, digest: aidt_domain::Digest, plan: Result<Plan, Failure>) {
+        let plan = plan.unwrap_or_else(|failure| {
+            tracing::error!(%digest, %failure, "a stored snapshot cannot be used");
+            Plan::unusable(digest)
+        });
+        self.plans.insert(digest, Arc::new(plan));
     }
 
     fn take_command(
@@ -288,10 +380,12 @@ impl Owner {
             CommandBody::Start(start) if !self.cache.contains(command.run) => self.create(&command, start, partition),
             _ => false,
         };
+        if is_new {
+            turn.works.entry(command.run).or_default().is_new = true;
+        }
         let known = self.cache.contains(command.run) && !self.condemned.contains_key(&command.run);
         if known {
-            let work = turn.works.entry(command.run).or_default();
-            work.is_new |= is_new;
+            turn.works.entry(command.run).or_default();
             self.apply(turn, partition, &command)?;
             if let (Source::Timer(step), Some(work)) = (&source, turn.works.get_mut(&command.run)) {
                 work.timers.entry(*step).or_insert(None);
@@ -333,6 +427,10 @@ impl Owner {
             updated_at: start.accepted_at,
             ended_at: None,
         };
+        if plan.graph.is_empty() {
+            let what = "its snapshot is not there, has no steps, or cannot be used by this version";
+            self.condemned.insert(command.run, Failure::fatal(ErrorCode::Internal, what));
+        }
         self.cache.insert(Run::new(Arc::clone(&plan.graph), row), plan);
         if let Some(cached) = self.cache.get(command.run) {
             let value = serde_json::Value::Object(start.inputs.clone());
@@ -373,7 +471,12 @@ impl Owner {
     }
 
     /// Lets the engine decide, and takes note of what follows. A panic condemns the run and undoes the turn.
-    pub(crate) fn apply(&mut self, turn: &mut Turn, partition: PartitionId, command: &Command) -> Result<(), TurnFailed> {
+    pub(crate) fn apply(
+        &mut self,
+        turn: &mut Turn,
+        partition: PartitionId,
+        command: &Command,
+    ) -> Result<(), TurnFailed> {
         let now = turn.now;
         let Some(cached) = self.cache.get(command.run) else { return Ok(()) };
         let mut fx = Effects::default();
@@ -381,21 +484,16 @@ impl Owner {
         if let Err(panic) = applied {
             let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
             let message = format!("applying {}: {}", command.body.name(), what.unwrap_or("a panic"));
-            let failure = Failure::fatal(ErrorCode::Internal, message.clone());
-            if self.condemned.insert(command.run, failure).is_some() {
-                self.beyond_help.insert(command.run);
-            }
+            self.condemn(command.run, message.clone());
             let source = StoreError::new("apply", Kind::Invalid, message);
             return Err(TurnFailed { what: "applying a command", source });
         }
-        match &command.body {
-            CommandBody::Finished(finished) => keep_output(cached, finished),
-            CommandBody::Started { step, process, .. } => {
-                if let Some(out) = self.held.get_mut(&partition).and_then(|h| h.out.get_mut(&(command.run, *step))) {
-                    out.process = Some(*process);
-                }
-            }
-            _ => {}
+        keep_outputs(cached, &fx);
+        if let CommandBody::Started { step, dispatch, process, .. } = &command.body
+            && cached.run.is_current(*step, *dispatch)
+            && let Some(out) = self.held.get_mut(&partition).and_then(|h| h.out.get_mut(&(command.run, *step)))
+        {
+            out.process = Some(*process);
         }
         self.note(turn, partition, command.run, fx);
         Ok(())
@@ -495,13 +593,14 @@ impl Owner {
             for (run, ix) in asked {
                 let Some(cached) = self.cache.peek(run) else { continue };
                 let body = match ix {
-                    Some(ix) => {
-                        CommandBody::Conditioned { step: ix, wanted: crate::gate::condition(cached, ix) }
-                    }
-                    None => {
-                        let (outputs, labels) = crate::gate::outputs(cached);
-                        CommandBody::Concluded(outputs, labels)
-                    }
+                    Some(ix) => CommandBody::Conditioned {
+                        step: ix,
+                        wanted: crate::gate::guarded(|| crate::gate::condition(cached, ix)),
+                    },
+                    None => match crate::gate::guarded(|| Ok(crate::gate::outputs(cached))) {
+                        Ok((outputs, labels)) => CommandBody::Concluded(outputs, labels),
+                        Err(failure) => CommandBody::Concluded(Err(failure), aidt_domain::Labels::NONE),
+                    },
                 };
                 let (command, partition) = (own_command(run, body), cached.run.row.partition);
                 self.apply(turn, partition, &command)?;
@@ -519,19 +618,25 @@ impl Owner {
             }
             let runs: Vec<RunId> = admitted.iter().map(|(r, _)| *r).collect();
             self.load(&runs).await.map_err(TurnFailed::at("loading runs"))?;
-            let still: Vec<_> = admitted.into_iter().filter(|(run, ix)| self.is_ready(*run, *ix)).collect();
-            let asked: Vec<_> = still.iter().map(|(run, ix)| (*run, Some(*ix))).collect();
-            self.fetch(&asked, false).await?;
-            for (run, ix) in still {
-                let Some(cached) = self.cache.peek(run) else { continue };
-                let judged = self.gate.judge(cached, ix);
-                let body = CommandBody::Judged { step: ix, judged };
-                let (command, partition) = (own_command(run, body), cached.run.row.partition);
-                self.apply(turn, partition, &command)?;
-            }
-            self.settle(turn).await?;
+            self.hand_over(turn, admitted).await?;
         }
-        self.refill_if_low().await
+        Ok(())
+    }
+
+    /// Renders and judges these steps, if they are still ready, and applies the verdicts.
+    async fn hand_over(&mut self, turn: &mut Turn, admitted: Vec<(RunId, StepIx)>) -> Result<(), TurnFailed> {
+        let still: Vec<_> = admitted.into_iter().filter(|(run, ix)| self.is_ready(*run, *ix)).collect();
+        let asked: Vec<_> = still.iter().map(|(run, ix)| (*run, Some(*ix))).collect();
+        self.fetch(&asked, false).await?;
+        for (run, ix) in still {
+            let Some(cached) = self.cache.peek(run) else { continue };
+            let gate = &mut self.gate;
+            let judged = crate::gate::guarded(|| gate.judge(cached, ix));
+            let body = CommandBody::Judged { step: ix, judged };
+            let (command, partition) = (own_command(run, body), cached.run.row.partition);
+            self.apply(turn, partition, &command)?;
+        }
+        self.settle(turn).await
     }
 
     fn is_ready(&self, run: RunId, ix: StepIx) -> bool {
@@ -550,33 +655,43 @@ impl Owner {
         admitted
     }
 
-    async fn refill_if_low(&mut self) -> Result<(), TurnFailed> {
+    /// Reads on in the backlog that is in the store only. Between turns: it may forget runs.
+    pub(crate) async fn refill_if_low(&mut self) {
         if self.backlog.len() > crate::takeover::PIECE as usize {
-            return Ok(());
+            return;
         }
-        let low: Vec<PartitionId> =
-            self.held.values().filter(|h| h.more_ready.is_some()).map(|h| h.id).collect();
+        let low: Vec<PartitionId> = self.held.values().filter(|h| h.more_ready.is_some()).map(|h| h.id).collect();
         for partition in low {
-            self.refill_backlog(partition, false).await.map_err(TurnFailed::at("reading the backlog"))?;
+            if let Err(error) = self.refill_backlog(partition, false).await {
+                self.trouble("reading the backlog", &error);
+                self.forget(partition);
+            }
         }
-        Ok(())
     }
 }
 
-/// What expressions may read next, before it is stored.
-fn keep_output(cached: &mut crate::cache::Cached, finished: &aidt_domain::Finished) {
-    let ix = finished.step;
-    let is_read = cached.plan.is_read.get(ix.0 as usize).copied().unwrap_or(false);
-    if let (Outcome::Done { output, labels, .. }, true) = (&finished.outcome, is_read)
-        && cached.run.state(ix) == StepState::Done
-        && let Ok(value) = serde_json::from_slice(output)
-    {
-        let kept = crate::cache::Kept {
-            value: Arc::new(value),
-            labels: Arc::new(labels.clone()),
-            len: output.len(),
+/// What expressions may read next, before it is stored: what was recorded, not what was reported.
+fn keep_outputs(cached: &mut crate::cache::Cached, fx: &Effects) {
+    for &ix in fx.changed.iter().filter(|ix| cached.run.state(**ix) != StepState::Done) {
+        cached.outputs.remove(&ix);
+    }
+    for event in &fx.events {
+        let (EventBody::StepFinished { .. } | EventBody::StepResolved { .. }, Some(payload), Some(path)) =
+            (&event.body, &event.payload, &event.step)
+        else {
+            continue;
         };
-        cached.outputs.insert(ix, kept);
+        let Some(ix) = cached.run.graph.find(path) else { continue };
+        if cached.plan.is_read.get(ix.0 as usize).copied().unwrap_or(false)
+            && let Ok(value) = serde_json::from_slice(&payload.bytes)
+        {
+            let kept = crate::cache::Kept {
+                value: Arc::new(value),
+                labels: Arc::new(payload.labels.clone()),
+                len: payload.bytes.len(),
+            };
+            cached.outputs.insert(ix, kept);
+        }
     }
 }
 

@@ -8,11 +8,14 @@ use aidt_queue::Tag;
 use aidt_store::{Batch, Commit, Kind, NewRun, SegmentRow, StoreError, TimerRow};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// So many failures in a row make a conflict some run's fault.
+const CONFLICTS: u32 = 5;
+
 impl Owner {
     /// Commit, then make it visible, then publish, then ack. Answers the deliveries that are done.
     pub(crate) async fn finish_turn(&mut self, mut turn: Turn) -> Result<BTreeSet<(PartitionId, Tag)>, TurnFailed> {
         let touched = self.touched(&turn);
-        let batches = self.batches(&mut turn);
+        let batches = self.batches(&mut turn)?;
         let commit = match self.commit(batches).await {
             Ok(commit) => commit,
             Err(failure) => {
@@ -75,11 +78,15 @@ impl Owner {
         })
     }
 
-    fn batches(&mut self, turn: &mut Turn) -> Vec<Batch> {
+    fn batches(&mut self, turn: &mut Turn) -> Result<Vec<Batch>, TurnFailed> {
         let mut batches: BTreeMap<PartitionId, Batch> =
             self.touched(turn).into_iter().filter_map(|p| Some((p, self.batch(p)?))).collect();
         for (&run, work) in &mut turn.works {
-            let Some(cached) = self.cache.get(run) else { continue };
+            let Some(cached) = self.cache.get(run) else {
+                let source =
+                    StoreError::new("commit", Kind::Unavailable, format!("{run} was forgotten in its own turn"));
+                return Err(TurnFailed { what: "writing a turn", source });
+            };
             let partition = cached.run.row.partition;
             let Some(batch) = batches.get_mut(&partition) else { continue };
             write_history(&mut cached.run, work, batch);
@@ -97,7 +104,7 @@ impl Owner {
                 batch.turn.dead_letters = letters;
             }
         }
-        batches.into_values().collect()
+        Ok(batches.into_values().collect())
     }
 
     /// Commits. An ambiguous commit is looked up: if it is there, this goes on as an error that only makes
@@ -116,7 +123,9 @@ impl Owner {
 
     /// A commit that can never succeed is some run's fault: find out whose, then end that run.
     fn suspect(&mut self, turn: &Turn, error: &StoreError) {
-        if error.is_transient() || error.kind == Kind::Conflict {
+        // A conflict goes away when the partition is taken again; one that stays is the run's.
+        let passing = error.is_transient() || (error.kind == Kind::Conflict && self.failures < CONFLICTS);
+        if passing {
             return;
         }
         let mut runs = turn.works.keys();

@@ -50,6 +50,17 @@ impl World {
         world
     }
 
+    /// The same world, for whoever lives in it.
+    fn view(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            queue: Arc::clone(&self.queue),
+            ports: self.ports.clone(),
+            pool: self.pool.clone(),
+            commands: 0,
+        }
+    }
+
     async fn register(&self, id: ProcessId, service: &str, slots: u32) {
         let row = ProcessRow {
             id,
@@ -95,7 +106,10 @@ impl World {
     async fn submit(&mut self, n: u128, steps: Vec<StepSpec>) -> RunId {
         let run = RunId(Uuid::from_u128(n));
         let mut outputs = BTreeMap::new();
-        outputs.insert("last".to_owned(), serde_json::json!(format!("${{{{ steps.{}.output.value }}}}", steps.last().unwrap().path)));
+        outputs.insert(
+            "last".to_owned(),
+            serde_json::json!(format!("${{{{ steps.{}.output.value }}}}", steps.last().unwrap().path)),
+        );
         let snapshot = Snapshot {
             format: FORMAT,
             name: "test".into(),
@@ -118,6 +132,29 @@ impl World {
         };
         self.send(run, vec![(digest, bytes.into())], CommandBody::Start(Box::new(start))).await;
         run
+    }
+
+    async fn report(&self, message: &StepMessage, outcome: Outcome) {
+        let finished = Finished {
+            step: message.step,
+            dispatch: message.dispatch,
+            outcome,
+            started_at: Some(message.dispatched_at),
+            process: process(2),
+            worker: "test".into(),
+            log: Bytes::new(),
+        };
+        let command = Command {
+            id: None,
+            project: message.project.clone(),
+            run: message.run,
+            actor: Actor::default(),
+            traceparent: None,
+            body: CommandBody::Finished(Box::new(finished)),
+        };
+        let body = aidt_proto::encode_command(&command).unwrap();
+        let outgoing = aidt_queue::Outgoing { body, republished: false, traceparent: None };
+        self.queue.publish_commands(vec![(message.partition, outgoing)]).await.unwrap();
     }
 
     async fn state(&self, run: RunId) -> RunState {
@@ -175,34 +212,16 @@ fn chain(n: u32) -> Vec<StepSpec> {
 }
 
 /// Takes steps and echoes, until dropped.
-async fn echo(queue: Arc<dyn Queue>, mut steps: Box<dyn Steps>) {
+async fn echo(world: World, mut steps: Box<dyn Steps>) {
     loop {
         for delivery in steps.recv(64).await.unwrap() {
             let message = aidt_proto::decode_step(&delivery.body).unwrap();
-            let finished = Finished {
-                step: message.step,
-                dispatch: message.dispatch,
-                outcome: Outcome::Done {
-                    output: message.arguments.clone(),
-                    labels: message.labels.clone(),
-                    workspace: None,
-                },
-                started_at: Some(message.dispatched_at),
-                process: process(2),
-                worker: "echo".into(),
-                log: Bytes::new(),
+            let outcome = Outcome::Done {
+                output: message.arguments.clone(),
+                labels: message.labels.clone(),
+                workspace: None,
             };
-            let command = Command {
-                id: None,
-                project: message.project,
-                run: message.run,
-                actor: Actor::default(),
-                traceparent: None,
-                body: CommandBody::Finished(Box::new(finished)),
-            };
-            let body = aidt_proto::encode_command(&command).unwrap();
-            let outgoing = aidt_queue::Outgoing { body, republished: false, traceparent: None };
-            queue.publish_commands(vec![(message.partition, outgoing)]).await.unwrap();
+            world.report(&message, outcome).await;
             steps.ack(&[delivery.tag]).await.unwrap();
         }
     }
@@ -219,7 +238,7 @@ fn spawn_owner(set: &LocalSet, world: &World, n: u128) -> (Handle, CancellationT
 async fn with_world<F: AsyncFnOnce(&LocalSet, World)>(test: F) {
     let set = LocalSet::new();
     let world = World::new(8).await;
-    let beating = World { store: world.store.clone(), queue: Arc::clone(&world.queue), ports: world.ports.clone(), pool: world.pool.clone(), commands: 0 };
+    let beating = world.view();
     set.spawn_local(async move { beating.beat().await });
     set.run_until(test(&set, world)).await;
 }
@@ -229,14 +248,23 @@ async fn a_plan_goes_through_the_whole_loop() {
     with_world(async |set, mut world| {
         spawn_owner(set, &world, 1);
         let stream = world.queue.steps(&world.pool, 8).await.unwrap();
-        set.spawn_local(echo(Arc::clone(&world.queue), stream));
+        set.spawn_local(echo(world.view(), stream));
         let run = world.submit(7, chain(3)).await;
         world.until(run, RunState::Done).await;
         let row = world.store.history.run(&Project::default(), run).await.unwrap().unwrap();
         let outputs = world.store.history.payload(&(run, row.outputs.clone().unwrap())).await.unwrap();
         assert_eq!(&outputs[..], br#"{"last":"hello world!!"}"#);
         assert_eq!(row.outputs.unwrap().labels, Labels::user());
-        let expected = ["run_started", "step_dispatched", "step_finished", "step_dispatched", "step_finished", "step_dispatched", "step_finished", "run_done"];
+        let expected = [
+            "run_started",
+            "step_dispatched",
+            "step_finished",
+            "step_dispatched",
+            "step_finished",
+            "step_dispatched",
+            "step_finished",
+            "run_done",
+        ];
         assert_eq!(world.kinds(run).await, expected);
         assert!(world.store.inbox.inbox(row.partition, 0, 10).await.unwrap().is_empty());
     })
@@ -254,7 +282,7 @@ async fn without_workers_nothing_is_dispatched_and_with_them_it_goes_on() {
         assert_eq!(world.kinds(run).await, ["run_started"]);
         world.register(process(2), "step-consumer", 1).await;
         let stream = world.queue.steps(&world.pool, 8).await.unwrap();
-        set.spawn_local(echo(Arc::clone(&world.queue), stream));
+        set.spawn_local(echo(world.view(), stream));
         world.until(run, RunState::Done).await;
     })
     .await;
@@ -277,7 +305,7 @@ async fn another_owner_takes_over_and_a_wiped_queue_is_filled_again() {
         world.register(process(3), "completion-consumer", 0).await;
         spawn_owner(set, &world, 3);
         let stream = world.queue.steps(&world.pool, 8).await.unwrap();
-        set.spawn_local(echo(Arc::clone(&world.queue), stream));
+        set.spawn_local(echo(world.view(), stream));
         let store = world.store.clone();
         set.spawn_local(async move {
             loop {
@@ -309,7 +337,7 @@ async fn a_poison_message_is_buried_and_nobody_else_waits() {
     with_world(async |set, mut world| {
         spawn_owner(set, &world, 1);
         let stream = world.queue.steps(&world.pool, 8).await.unwrap();
-        set.spawn_local(echo(Arc::clone(&world.queue), stream));
+        set.spawn_local(echo(world.view(), stream));
         for p in [PartitionId(0), PartitionId(1)] {
             let body = Bytes::from_static(b"\xff\xff\xff not a command");
             let outgoing = aidt_queue::Outgoing { body, republished: false, traceparent: None };
@@ -318,6 +346,52 @@ async fn a_poison_message_is_buried_and_nobody_else_waits() {
         let run = world.submit(7, chain(3)).await;
         world.until(run, RunState::Done).await;
         assert_eq!(world.store.dead_letters.dead_letters(0, 10).await.unwrap().len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_resolved_is_read_by_the_steps_after_it() {
+    with_world(async |set, mut world| {
+        spawn_owner(set, &world, 1);
+        let mut steps = chain(2);
+        if let StepKind::Tool(tool) = &mut steps[0].kind {
+            tool.effect = Effect::Once;
+        }
+        let run = world.submit(7, steps).await;
+        world.until(run, RunState::Running).await;
+        let mut stream = world.queue.steps(&world.pool, 8).await.unwrap();
+        let delivery = stream.recv(1).await.unwrap().remove(0);
+        let message = aidt_proto::decode_step(&delivery.body).unwrap();
+        let doubt = Failure::transient(ErrorCode::WorkerLost, "gone");
+        world.report(&message, Outcome::Failed(doubt)).await;
+        stream.ack(&[delivery.tag]).await.unwrap();
+        let resolve = ResolveAs::Done(serde_json::json!({"value": "by hand"}));
+        let step = StepPath::new("s0").unwrap();
+        while !world.kinds(run).await.contains(&"step_unknown") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        set.spawn_local(echo(world.view(), stream));
+        world.send(run, vec![], CommandBody::Resolve { step, resolve }).await;
+        world.until(run, RunState::Done).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn hundreds_of_plans_at_once_are_all_started() {
+    with_world(async |set, mut world| {
+        let stream = world.queue.steps(&world.pool, 8).await.unwrap();
+        set.spawn_local(echo(world.view(), stream));
+        let mut runs = Vec::new();
+        for n in 0..600_u32 {
+            let with = serde_json::json!({"value": n});
+            runs.push(world.submit(1_000 + u128::from(n), vec![step("only", &[], with)]).await);
+        }
+        spawn_owner(set, &world, 1);
+        for run in runs {
+            world.until(run, RunState::Done).await;
+        }
     })
     .await;
 }

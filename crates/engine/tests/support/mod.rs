@@ -112,22 +112,12 @@ impl Bench {
 
     fn command(&self, id: Option<CommandId>, body: CommandBody) -> Command {
         let actor = Actor("tester".into());
-        Command {
-            id,
-            project: Project::default(),
-            run: self.run.row.id,
-            actor,
-            traceparent: None,
-            body,
-        }
+        Command { id, project: Project::default(), run: self.run.row.id, actor, traceparent: None, body }
     }
 
     /// A command with an id, as from a person.
     pub fn outside(&mut self, body: CommandBody) {
-        let command = self.command(
-            Some(CommandId(Uuid::from_u128(self.events.len() as u128 + 1))),
-            body,
-        );
+        let command = self.command(Some(CommandId(Uuid::from_u128(self.events.len() as u128 + 1))), body);
         self.apply(&command);
     }
 
@@ -152,16 +142,10 @@ impl Bench {
             }
         }
         for ix in fx.evaluate {
-            self.own(CommandBody::Conditioned {
-                step: ix,
-                wanted: Ok(true),
-            });
+            self.own(CommandBody::Conditioned { step: ix, wanted: Ok(true) });
         }
         if fx.conclude {
-            self.own(CommandBody::Concluded(
-                Ok(Bytes::from_static(b"{}")),
-                Labels::NONE,
-            ));
+            self.own(CommandBody::Concluded(Ok(Bytes::from_static(b"{}")), Labels::NONE));
         }
     }
 
@@ -182,15 +166,8 @@ impl Bench {
             obligations: serde_json::Map::new(),
             revision: "r1".into(),
         };
-        let judged = Judged {
-            decision,
-            arguments: Bytes::from_static(b"{}"),
-            labels: Labels::NONE,
-        };
-        self.own(CommandBody::Judged {
-            step: ix,
-            judged: Ok(Box::new(judged)),
-        });
+        let judged = Judged { decision, arguments: Bytes::from_static(b"{}"), labels: Labels::NONE };
+        self.own(CommandBody::Judged { step: ix, judged: Ok(Box::new(judged)) });
     }
 
     pub fn finish(&mut self, ix: StepIx, outcome: Outcome) {
@@ -212,12 +189,7 @@ impl Bench {
 
     pub fn claim(&mut self, ix: StepIx) {
         let (dispatch, at) = (self.run.step(ix).dispatch, self.now);
-        self.own(CommandBody::Started {
-            step: ix,
-            dispatch,
-            process: ProcessId(Uuid::nil()),
-            at,
-        });
+        self.own(CommandBody::Started { step: ix, dispatch, process: ProcessId(Uuid::nil()), at });
     }
 
     pub fn kinds(&self) -> Vec<&'static str> {
@@ -230,24 +202,12 @@ impl Bench {
 }
 
 pub fn done() -> Outcome {
-    Outcome::Done {
-        output: Bytes::from_static(b"1"),
-        labels: Labels::NONE,
-        workspace: None,
-    }
+    Outcome::Done { output: Bytes::from_static(b"1"), labels: Labels::NONE, workspace: None }
 }
 
 pub fn changed(base: &str, commit: &str) -> Outcome {
-    let change = WorkspaceChange {
-        base: base.into(),
-        commit: commit.into(),
-        paths: vec!["a".into()],
-    };
-    Outcome::Done {
-        output: Bytes::from_static(b"1"),
-        labels: Labels::NONE,
-        workspace: Some(change),
-    }
+    let change = WorkspaceChange { base: base.into(), commit: commit.into(), paths: vec!["a".into()] };
+    Outcome::Done { output: Bytes::from_static(b"1"), labels: Labels::NONE, workspace: Some(change) }
 }
 
 pub fn transient() -> Outcome {
