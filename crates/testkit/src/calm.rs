@@ -257,6 +257,9 @@ impl World {
         self.shared.line(|| "calm".to_owned());
         self.shared.with(|s| s.chaos.calm());
         for place in &mut self.places {
+            if let Some(running) = &place.running {
+                running.process.spare();
+            }
             place.up_at = place.up_at.min(Instant::now());
             place.thaws_at = place.thaws_at.map(|_| Instant::now());
         }

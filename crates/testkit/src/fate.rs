@@ -42,6 +42,10 @@ impl Fate {
         self.state().polls_left = Some(polls);
     }
 
+    pub(crate) fn spare(&self) {
+        self.state().polls_left = None;
+    }
+
     pub(crate) fn freeze(&self, frozen: bool) {
         self.change(|s| s.frozen = frozen);
     }

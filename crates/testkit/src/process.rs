@@ -35,6 +35,12 @@ impl Process {
         *self.doom.lock().unwrap_or_else(PoisonError::into_inner) = Some((side, operation));
     }
 
+    /// It dies of nothing that was decided before.
+    pub(crate) fn spare(&self) {
+        self.doom.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.fate.spare();
+    }
+
     pub(crate) fn is_doomed_at(&self, side: Side, operation: &str) -> bool {
         let mut doom = self.doom.lock().unwrap_or_else(PoisonError::into_inner);
         doom.take_if(|(s, o)| *s == side && *o == operation).is_some()

@@ -7,7 +7,7 @@ use crate::fleet::Job;
 use crate::ledger::{ExecutionNo, Ledger, Said};
 use crate::notes::Notes;
 use crate::truth::{Truth, Witness, index};
-use aidt_domain::{Clock, Event, ProcessId, RunId, StepMessage, Timestamp};
+use aidt_domain::{Clock, Event, EventBody, ProcessId, RunId, StepMessage, Timestamp};
 use aidt_lock::memory::MemoryLocks;
 use aidt_queue::memory::MemoryQueue;
 use aidt_store::memory::MemoryStore;
@@ -215,7 +215,17 @@ pub(crate) fn now<T>(operation: impl Future<Output = T>) -> T {
 
 fn shown(run: RunId, event: &Event) -> String {
     let step = event.step.as_ref().map(|p| format!(" step {} dispatch {}", index(p), event.dispatch));
-    format!("{run} #{} {}{}", event.seq, event.body.kind(), step.unwrap_or_default())
+    let more = match &event.body {
+        EventBody::StepFailed { error, .. } | EventBody::StepRetrying { error, .. } | EventBody::StepUnknown { error } => {
+            format!(": {error} (effect: {:?})", error.effect)
+        }
+        EventBody::StepRequeued { reason, .. } | EventBody::StepSkipped { reason } => format!(": {reason}"),
+        EventBody::StepResolved { resolve, .. } => format!(": {resolve}"),
+        EventBody::CommandRefused { message, .. } => format!(": {message}"),
+        EventBody::RunFailed { error } => format!(": {error}"),
+        _ => String::new(),
+    };
+    format!("{run} #{} {}{}{more}", event.seq, event.body.kind(), step.unwrap_or_default())
 }
 
 /// Virtual milliseconds.

@@ -52,8 +52,15 @@ pub(crate) async fn execute(host: Arc<Host>, world: Arc<Shared>, placed: Placed,
         begun: &begun,
         rng: world.with(|s| Rng::new(s.chaos.rng.next(), 5)),
     };
+    let limit = async {
+        // A worker enforces the run time by itself, for when nobody else does any more.
+        sleep(ms(call.step.run_ms + 5_000)).await;
+        signals.cancel.cancel();
+        std::future::pending::<()>().await;
+    };
     let result = tokio::select! {
         biased;
+        () = limit => return,
         () = signals.lost.cancelled() => ToolResult::Lost { started: begun.load(Ordering::Relaxed) },
         result = work.run() => result,
     };

@@ -4,6 +4,7 @@
 use crate::Invariant;
 use crate::ledger::Ledger;
 use crate::notes::Notes;
+use crate::shared::EPOCH;
 use aidt_domain::{
     CommandId, DispatchNo, Effect, Event, EventBody, Generation, ProcessId, RunId, RunState, Seq, StepIx, StepPath,
     StepState, Timestamp, Verdict,
@@ -83,7 +84,7 @@ pub(crate) struct Witness<'a> {
 
 impl Witness<'_> {
     fn breaks(&mut self, invariant: Invariant, why: impl FnOnce() -> String) {
-        self.notes.breaks(self.now, invariant, why);
+        self.notes.breaks(Timestamp(self.now.0 - EPOCH.0), invariant, why);
     }
 }
 
@@ -197,6 +198,7 @@ fn step_event(run: RunId, truth: &mut RunTruth, ix: StepIx, event: &Event, witne
     }
     let unsure = effect == Effect::Once
         && !poisoned
+        && (was.is_out() || was == StepState::Unknown)
         && witness.ledger.of(run, ix, event.dispatch).any(|e| e.happened || e.is_unclear());
     match &event.body {
         EventBody::StepStarted { .. } => step.state = StepState::Running,
@@ -211,7 +213,7 @@ fn step_event(run: RunId, truth: &mut RunTruth, ix: StepIx, event: &Event, witne
             if was.is_terminal() {
                 witness.breaks(Invariant::RecordedOnce, || why("its dispatch is over"));
             }
-            if unsure && (was.is_out() || was == StepState::Unknown) && !step.resolved {
+            if unsure && !step.resolved {
                 witness.breaks(Invariant::EffectsAsClassed, || why("nobody knows that its effect did not happen"));
             }
             step.state = StepState::Failed;
@@ -245,7 +247,7 @@ fn step_event(run: RunId, truth: &mut RunTruth, ix: StepIx, event: &Event, witne
             if was.is_terminal() {
                 witness.breaks(Invariant::RecordedOnce, || why("its dispatch is over"));
             }
-            if unsure && was.is_out() {
+            if unsure {
                 witness.breaks(Invariant::CancelWinsOrLoses, || why("somebody runs it, or has run it"));
             }
             step.state = StepState::Cancelled;
