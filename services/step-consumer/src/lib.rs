@@ -28,6 +28,7 @@ mod listen;
 mod outcome;
 mod pool;
 mod presence;
+mod run;
 mod text;
 mod work;
 mod workers;

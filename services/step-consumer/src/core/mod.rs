@@ -1,6 +1,7 @@
 //! The state of a step consumer's loop. Everything here is synchronous: what arrives goes in, and what is
-//! to be done by ports gathers in lanes. The loop around it ([`crate::consumer`]) does the waiting.
+//! to be done by ports gathers in lanes. The loop around it ([`crate::run`]) does the waiting.
 //!
+//! - [`lanes`]: what gathers there.
 //! - [`admit`]: messages become calls, or dead letters.
 //! - [`start`]: is the start valid, is it allowed, is there a slot.
 //! - [`report`]: what workers say, and what owners are told.
@@ -9,6 +10,7 @@
 
 mod admit;
 mod call;
+mod lanes;
 mod report;
 mod settle;
 mod start;
@@ -20,15 +22,14 @@ mod tickets;
 use crate::Config;
 use crate::handle::Stats;
 use crate::judge::Gate;
-use crate::lane::Lane;
 use crate::life::{Key, Life};
 use crate::workers::{CallNo, Roster, Workers};
-use aidt_domain::{PartitionId, Pool, Timestamp};
-use aidt_store::{ClaimRequest, DeadLetter, LogChunk};
+use aidt_domain::{Pool, Timestamp};
+use aidt_store::ClaimRequest;
 use bytes::Bytes;
 use call::{Call, Phase};
-use smallvec::SmallVec;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+pub(crate) use lanes::{ClaimAsk, JudgeAsk, Lanes, Letter, Origin, Publication};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tickets::PoolSide;
 pub(crate) use tickets::Ticket;
@@ -36,65 +37,6 @@ use tokio::time::Instant;
 
 /// Live messages that wait; older ones fall out.
 const LIVE_WAITING: usize = 1024;
-
-/// Asks for a claim on behalf of a call.
-#[derive(Clone, Debug)]
-pub(crate) struct ClaimAsk {
-    pub(crate) call: CallNo,
-    pub(crate) request: ClaimRequest,
-}
-
-/// Asks what the policy is told of a call's run.
-#[derive(Clone, Debug)]
-pub(crate) struct JudgeAsk {
-    pub(crate) call: CallNo,
-    pub(crate) project: aidt_domain::Project,
-    pub(crate) run: aidt_domain::RunId,
-}
-
-/// What a published command settles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// The result of a call: its messages are acked, its worker may forget it.
-    Call(CallNo),
-    /// A report without the worker's word: its messages are acked.
-    Early(CallNo),
-    /// The result of an earlier consumer's call: its worker may forget it.
-    Orphan(u64),
-    /// Nothing: it is for people.
-    Note,
-}
-
-/// A command to publish.
-#[derive(Clone, Debug)]
-pub(crate) struct Publication {
-    pub(crate) partition: PartitionId,
-    pub(crate) run: aidt_domain::RunId,
-    pub(crate) project: aidt_domain::Project,
-    pub(crate) body: Bytes,
-    pub(crate) traceparent: Option<String>,
-    pub(crate) origin: Origin,
-}
-
-/// A message that nothing can be done with.
-#[derive(Debug)]
-pub(crate) struct Letter {
-    pub(crate) letter: DeadLetter,
-    pub(crate) pool: usize,
-    /// The messages to ack once it is kept.
-    pub(crate) tickets: SmallVec<[Ticket; 1]>,
-}
-
-/// What ports are to do.
-#[derive(Debug, Default)]
-pub(crate) struct Lanes {
-    pub(crate) claims: Lane<ClaimAsk>,
-    pub(crate) contexts: Lane<JudgeAsk>,
-    pub(crate) publish: Lane<Publication>,
-    pub(crate) letters: Lane<Letter>,
-    pub(crate) logs: Lane<LogChunk>,
-    pub(crate) live: VecDeque<(String, Bytes)>,
-}
 
 /// What the loop may do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,17 +4,20 @@
 //! - [`HubDriver`] is the one future that all sessions live in.
 //!
 //! - [`state`]: who is connected and which call is where; sync, behind one mutex.
-//! - [`session`]: one worker's stream, from hello to its end.
+//! - [`place`], [`results`]: calls go out, results come back.
+//! - [`hello`], [`session`]: one worker's stream, from hello to its end.
 //! - [`frames`], [`json`], [`route`]: what crosses the stream, checked.
 //! - [`admission`], [`config`]: who may come in, with which tools.
 
 mod admission;
 mod config;
 mod frames;
+mod hello;
 mod json;
 mod line;
 mod link;
 mod place;
+mod results;
 mod route;
 mod serve;
 mod session;

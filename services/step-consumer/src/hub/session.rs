@@ -1,41 +1,25 @@
 //! One worker's stream, from hello to its end.
 
-use super::admission::Refused;
 use super::frames::{CallId, Said, cut, read_result};
+use super::hello::{Admitted, admit};
 use super::link::Link;
+use super::results::Heard;
 use super::serve::Inner;
-use super::state::{Heard, Post, Worker};
+use super::state::{Post, Worker};
 use super::throttle::Throttle;
 use crate::workers::Report;
-use aidt_domain::{Digest, MAX_INLINE_BYTES, Pool, WorkerId};
+use aidt_domain::{MAX_INLINE_BYTES, WorkerId};
 use aidt_proto::v1::{self, WorkerFrame, hub_frame, worker_frame::Frame};
 use futures::{Stream, StreamExt};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tonic::Status;
 
-const PROTOCOL: u32 = 1;
-const MAX_SLOTS: u32 = 1024;
-const MAX_TOOLS: usize = 4096;
-const MAX_CALLS: usize = 16 * 1024;
 const MISSED_PINGS: u32 = 3;
 
 type Out = Sender<Result<v1::HubFrame, Status>>;
-
-/// A hello that was let in.
-struct Admitted {
-    worker: WorkerId,
-    name: String,
-    pool: Pool,
-    slots: u32,
-    tools: BTreeMap<Digest, String>,
-    refused: Vec<String>,
-    running: BTreeSet<CallId>,
-    unreported: Vec<Said>,
-    clock_ms: i64,
-}
 
 /// A session under way.
 struct Session {
@@ -67,62 +51,6 @@ where
             let _ = out.try_send(Err(status));
         }
     }
-}
-
-fn admit(hub: &Inner, hello: v1::Hello) -> Result<Admitted, Status> {
-    let bad = |what: String| Status::invalid_argument(what);
-    let pool = Pool::new(&hello.pool).map_err(|e| bad(e.to_string()))?;
-    match hub.config.admission.check(&hello.token, &pool) {
-        Ok(()) => {}
-        Err(Refused::UnknownToken) => return Err(Status::unauthenticated("the token is not known")),
-        Err(Refused::Pool) => {
-            return Err(Status::permission_denied(format!("the token does not admit to the pool '{pool}'")));
-        }
-    }
-    if hello.protocol != PROTOCOL {
-        let found = hello.protocol;
-        return Err(bad(format!("protocol {found} is not spoken here: state {PROTOCOL}")));
-    }
-    let worker: WorkerId = hello.worker.parse().map_err(|e: aidt_domain::IdError| bad(e.to_string()))?;
-    if !(1..=MAX_SLOTS).contains(&hello.slots) {
-        return Err(bad(format!("slots must be 1 to {MAX_SLOTS}, not {}", hello.slots)));
-    }
-    if hello.tools.len() > MAX_TOOLS || hello.running.len().max(hello.unreported.len()) > MAX_CALLS {
-        return Err(bad(format!("at most {MAX_TOOLS} tools, {MAX_CALLS} running calls and as many results")));
-    }
-    let (tools, refused) = check_tools(hub, &pool, &hello.tools);
-    let name = if hello.name.is_empty() { hello.worker } else { cut(hello.name) };
-    Ok(Admitted {
-        worker,
-        name,
-        pool,
-        slots: hello.slots,
-        tools,
-        refused,
-        running: hello.running.iter().filter_map(|id| CallId::read(Some(id))).collect(),
-        unreported: hello.unreported.into_iter().filter_map(read_result).collect(),
-        clock_ms: hello.clock_ms,
-    })
-}
-
-/// What a worker announces is checked against the operator's entries: capability and effect come from
-/// there. An empty digest means "whatever the operator's entry says".
-fn check_tools(hub: &Inner, pool: &Pool, tools: &[v1::Tool]) -> (BTreeMap<Digest, String>, Vec<String>) {
-    let (mut served, mut refused) = (BTreeMap::new(), Vec::new());
-    for v1::Tool { name, entry_digest } in tools {
-        let Some((owner, digest)) = hub.tools.get(name) else {
-            refused.push(format!("{}: the catalogue does not list it", cut(name.clone())));
-            continue;
-        };
-        if owner != pool {
-            refused.push(format!("{name}: the catalogue lists it for the pool '{owner}'"));
-        } else if !entry_digest.is_empty() && *entry_digest != digest.to_string() {
-            refused.push(format!("{name}: the catalogue's entry is {digest}"));
-        } else {
-            served.insert(*digest, name.clone());
-        }
-    }
-    (served, refused)
 }
 
 impl Session {

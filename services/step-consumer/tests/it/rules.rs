@@ -423,6 +423,17 @@ async fn a_lost_worker_spends_no_attempt_unless_the_outcome_is_ambiguous() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_finds_every_slot_busy_waits_a_little_and_is_then_deferred() {
+    let mut world = World::new(1).await;
+    world.workers.state().refuse = true;
+    world.dispatch(&step(1)).await;
+    world.run();
+    world.pass(ms(1900)).await;
+    assert_eq!(world.queue.publishes.load(SeqCst), 0);
+    assert!(matches!(world.finished().await.outcome, Outcome::Deferred(_)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_its_worker_refused_before_it_began_is_deferred() {
     let mut world = World::new(1).await;
     world.run();

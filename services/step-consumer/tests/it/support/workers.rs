@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) settled: Vec<Settled>,
     pub(crate) left: Vec<CallNo>,
     pub(crate) most_running: usize,
+    /// Every slot turns out to be busy.
+    pub(crate) refuse: bool,
 }
 
 impl FakeWorkers {
@@ -120,7 +122,7 @@ impl Workers for FakeWorkers {
         if call.step.entry != entry() {
             return Err(NoPlace::Unserved);
         }
-        if self.free(&call.step.pool) == 0 {
+        if self.free(&call.step.pool) == 0 || self.state().refuse {
             return Err(NoPlace::Full);
         }
         let mut state = self.state();
