@@ -38,9 +38,9 @@ fn once_in_flight(server: &Server, runs: &[String]) -> bool {
     runs.iter().rev().take(8).any(|run| {
         let steps = server.get(&format!("/v1/runs/{run}/steps"));
         steps.status == 200
-            && steps.json()["items"].as_array().is_some_and(|items| {
-                items.iter().any(|s| s["effect"] == "once" && s["state"] == "running")
-            })
+            && steps.json()["items"]
+                .as_array()
+                .is_some_and(|items| items.iter().any(|s| s["effect"] == "once" && s["state"] == "running"))
     })
 }
 
@@ -117,7 +117,8 @@ fn settle(server: &Server, runs: &[String]) -> BTreeSet<(String, String)> {
                 let path = step["path"].as_str().unwrap();
                 assert_eq!(step["effect"], "once", "only once may be unknown: {step}");
                 unknown.insert((run.clone(), path.to_owned()));
-                let settled = server.post(&format!("/v1/runs/{run}/steps/{path}/resolve"), &json!({"resolve": "done", "output": {}}));
+                let settled = server
+                    .post(&format!("/v1/runs/{run}/steps/{path}/resolve"), &json!({"resolve": "done", "output": {}}));
                 // It may just have been settled by a late result.
                 assert!([200, 202, 409].contains(&settled.status), "{}", settled.body);
             }
@@ -137,9 +138,17 @@ fn check_histories(server: &Server, runs: &[String]) {
         for e in events.iter().filter(|e| e["kind"] == "step_finished") {
             assert!(recorded.insert(e["step"].as_str().unwrap().to_owned()), "{run} recorded twice: {e}");
         }
-        let dispatched: BTreeSet<_> = events.iter().filter(|e| e["kind"] == "step_dispatched").map(|e| (&e["step"], &e["dispatch"])).map(|(s, d)| (s.to_string(), d.to_string())).collect();
+        let dispatched: BTreeSet<_> = events
+            .iter()
+            .filter(|e| e["kind"] == "step_dispatched")
+            .map(|e| (&e["step"], &e["dispatch"]))
+            .map(|(s, d)| (s.to_string(), d.to_string()))
+            .collect();
         for e in events.iter().filter(|e| e["kind"] == "step_started" || e["kind"] == "step_finished") {
-            assert!(dispatched.contains(&(e["step"].to_string(), e["dispatch"].to_string())), "without a decision: {e}");
+            assert!(
+                dispatched.contains(&(e["step"].to_string(), e["dispatch"].to_string())),
+                "without a decision: {e}"
+            );
         }
     }
 }

@@ -39,11 +39,8 @@ fn the_shipped_example_commits_to_a_real_repository() {
     let home = Home::default();
     let repo = git_repository(&home);
     let plan = repository().join("docs/examples/release-notes.yaml");
-    let output = home
-        .command(&["run", plan.to_str().unwrap(), "--output", "json"])
-        .current_dir(&repo)
-        .output()
-        .unwrap();
+    let output =
+        home.command(&["run", plan.to_str().unwrap(), "--output", "json"]).current_dir(&repo).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let done: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let run = done["run"].as_str().unwrap();
@@ -59,7 +56,8 @@ fn exit_codes_are_a_contract() {
     let home = Home::default();
     let plan = |name: &str, body: &str| home.file(name, body).to_str().unwrap().to_owned();
     let failing = plan("fail.yaml", "name: f\nsteps: [{id: a, tool: debug.fail, with: {message: no}}]\n");
-    let denied = plan("deny.yaml", "name: d\npermissions: [repo.read]\nsteps: [{id: a, tool: debug.echo, with: {value: 1}}]\n");
+    let denied =
+        plan("deny.yaml", "name: d\npermissions: [repo.read]\nsteps: [{id: a, tool: debug.echo, with: {value: 1}}]\n");
     let broken = plan("broken.yaml", "name: b\nsteps: [{id: a, tool: debug.eco, with: {value: 1}}]\n");
     assert_eq!(home.run(&["run", &failing]).status.code(), Some(1));
     let refused = home.run(&["run", &denied]);
@@ -82,7 +80,8 @@ fn exit_codes_are_a_contract() {
 fn the_first_interrupt_cancels_cleanly() {
     let home = Home::default();
     let slow = home.file("slow.yaml", "name: s\nsteps: [{id: a, tool: debug.sleep, with: {ms: 60000}}]\n");
-    let mut child = home.command(&["run", slow.to_str().unwrap()]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        home.command(&["run", slow.to_str().unwrap()]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("the step runs", Duration::from_secs(20), || {
         let listed = home.run(&["runs", "ls", "--output", "json"]);
         String::from_utf8_lossy(&listed.stdout).contains("running")
@@ -101,7 +100,8 @@ fn two_runs_share_a_home_and_a_killed_embedder_is_succeeded() {
     let plan = plan.to_str().unwrap();
     let mut first = home.command(&["run", plan]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     eventually("the first embeds", Duration::from_secs(20), || home.path().join("aidt.sock").exists());
-    let second = home.command(&["run", plan, "--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let second =
+        home.command(&["run", plan, "--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("both are there", Duration::from_secs(20), || {
         let listed = home.run(&["runs", "ls", "--output", "json"]);
         String::from_utf8_lossy(&listed.stdout).matches("run_").count() >= 2

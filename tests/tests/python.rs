@@ -51,7 +51,8 @@ fn an_ambiguous_once_is_unknown_until_a_person_settles_it() {
         let why = server.get(&format!("/v1/runs/{run}/explain")).json();
         why["reasons"].as_array().is_some_and(|r| r.iter().any(|r| r["code"] == "unknown_outcome"))
     });
-    let settled = server.post(&format!("/v1/runs/{run}/steps/call/resolve"), &json!({"resolve": "done", "output": {"ok": 1}}));
+    let settled =
+        server.post(&format!("/v1/runs/{run}/steps/call/resolve"), &json!({"resolve": "done", "output": {"ok": 1}}));
     assert_eq!(settled.status, 200, "{}", settled.body);
     server.until(&run, &["done"]);
 }

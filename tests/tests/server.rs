@@ -1,5 +1,7 @@
 //! `aidt serve`, its API, kill -9 and drain.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use aidt_tests::{Home, eventually, request};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -48,9 +50,7 @@ fn a_drain_lets_running_steps_end() {
     let home = Home::default();
     let server = home.serve(&[]);
     let run = server.submit(&sleeper(700));
-    eventually("it runs", Duration::from_secs(20), || {
-        server.events(&run).iter().any(|e| e["kind"] == "step_started")
-    });
+    eventually("it runs", Duration::from_secs(20), || server.events(&run).iter().any(|e| e["kind"] == "step_started"));
     assert_eq!(server.terminate(), Some(0));
     let server = home.serve(&[]);
     server.until(&run, &["done"]);
@@ -106,9 +106,7 @@ fn cancel_retry_and_explain_by_api() {
     let home = Home::default();
     let server = home.serve(&[]);
     let run = server.submit(&sleeper(60_000));
-    eventually("it runs", Duration::from_secs(20), || {
-        server.events(&run).iter().any(|e| e["kind"] == "step_started")
-    });
+    eventually("it runs", Duration::from_secs(20), || server.events(&run).iter().any(|e| e["kind"] == "step_started"));
     let why = server.get(&format!("/v1/runs/{run}/explain")).json();
     let codes: Vec<_> = why["reasons"].as_array().unwrap().iter().map(|r| r["code"].clone()).collect();
     assert!(codes.contains(&json!("running")) && codes.contains(&json!("dependency")), "{why}");

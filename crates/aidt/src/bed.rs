@@ -55,13 +55,7 @@ impl Bedded for Running {
 
     fn counters(&self) -> Counters {
         let c = self.stack.sqlite.counters();
-        Counters {
-            statements: c.statements,
-            rows: c.rows,
-            transactions: c.transactions,
-            fsyncs: c.fsyncs,
-            spans: 0,
-        }
+        Counters { statements: c.statements, rows: c.rows, transactions: c.transactions, fsyncs: c.fsyncs, spans: 0 }
     }
 
     async fn stop(self: Box<Self>) {

@@ -35,7 +35,8 @@ impl Home {
     pub(crate) fn try_lock(&self) -> Result<Option<HomeLock>, HostError> {
         let path = self.dir.join("lock");
         let failed = |e: std::io::Error| cannot(ErrorCode::Unavailable, format!("cannot lock {}", path.display()), e);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(HomeLock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),

@@ -39,15 +39,16 @@ struct Embedded {
 impl BinaryHost {
     pub(crate) fn new() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        Self {
-            embedded: Mutex::new(None),
-            notice: StdMutex::new(None),
-            ids: Ids::system(clock),
-            bed: HomeBed,
-        }
+        Self { embedded: Mutex::new(None), notice: StdMutex::new(None), ids: Ids::system(clock), bed: HomeBed }
     }
 
-    async fn embed(&self, settings: &Settings, home: &Home, lock: HomeLock, embed: &Embed) -> Result<Embedded, HostError> {
+    async fn embed(
+        &self,
+        settings: &Settings,
+        home: &Home,
+        lock: HomeLock,
+        embed: &Embed,
+    ) -> Result<Embedded, HostError> {
         let plan = Plan {
             settings,
             home,

@@ -114,7 +114,12 @@ fn pipe(dial: mpsc::Sender<DuplexStream>) -> Channel {
 }
 
 /// Settings of the built-in worker.
-pub(crate) fn builtin_worker(worker: aidt_domain::WorkerId, slots: u32, token: String, drain: Duration) -> WorkerConfig {
+pub(crate) fn builtin_worker(
+    worker: aidt_domain::WorkerId,
+    slots: u32,
+    token: String,
+    drain: Duration,
+) -> WorkerConfig {
     let mut config = WorkerConfig::new(worker, "built-in".to_owned(), default_pool(), slots, Token::Fixed(token));
     config.drain_grace = drain;
     config

@@ -150,7 +150,9 @@ async fn left_behind(adapters: &Adapters, process: ProcessId) -> Result<usize, H
 pub(crate) fn catalogue(dir: Option<&Path>) -> Result<Catalogue, HostError> {
     let mut catalogue = Catalogue::new(aidt_tools::catalogue());
     if let Some(dir) = dir {
-        catalogue.load_dir(dir).map_err(|e| cannot(ErrorCode::InvalidArgument, format!("--tools {}", dir.display()), e))?;
+        catalogue
+            .load_dir(dir)
+            .map_err(|e| cannot(ErrorCode::InvalidArgument, format!("--tools {}", dir.display()), e))?;
     }
     Ok(catalogue)
 }

@@ -64,13 +64,7 @@ pub async fn bytes_come_back_as_they_were(artifacts: &dyn Artifacts) {
 /// Anybody who has the bytes knows the name.
 pub async fn the_name_is_the_digest(artifacts: &dyn Artifacts) {
     let stored = put(artifacts, &project("p"), "payload".into()).await;
-    assert_eq!(
-        stored,
-        ArtifactRef {
-            digest: Digest::of(b"payload"),
-            len: 7
-        }
-    );
+    assert_eq!(stored, ArtifactRef { digest: Digest::of(b"payload"), len: 7 });
 }
 
 /// The second time changes nothing and is no error.
@@ -78,18 +72,12 @@ pub async fn storing_twice_is_storing_once(artifacts: &dyn Artifacts) {
     let project = project("p");
     let first = put(artifacts, &project, "payload".into()).await;
     assert_eq!(put(artifacts, &project, "payload".into()).await, first);
-    assert_eq!(
-        artifacts.get(&project, &first.digest).await.expect("get"),
-        "payload"
-    );
+    assert_eq!(artifacts.get(&project, &first.digest).await.expect("get"), "payload");
 }
 
 /// Not found is told from not available.
 pub async fn what_is_not_there_is_not_found(artifacts: &dyn Artifacts) {
-    let error = artifacts
-        .get(&project("p"), &Digest::of(b"never"))
-        .await
-        .expect_err("not there");
+    let error = artifacts.get(&project("p"), &Digest::of(b"never")).await.expect_err("not there");
     assert_eq!(error.kind, Kind::NotFound);
 }
 
@@ -97,10 +85,7 @@ pub async fn what_is_not_there_is_not_found(artifacts: &dyn Artifacts) {
 pub async fn projects_share_nothing(artifacts: &dyn Artifacts) {
     let (ours, theirs) = (project("ours"), project("ours-2"));
     let stored = put(artifacts, &ours, "payload".into()).await;
-    let error = artifacts
-        .get(&theirs, &stored.digest)
-        .await
-        .expect_err("of another project");
+    let error = artifacts.get(&theirs, &stored.digest).await.expect_err("of another project");
     assert_eq!(error.kind, Kind::NotFound);
 }
 
@@ -108,14 +93,8 @@ pub async fn projects_share_nothing(artifacts: &dyn Artifacts) {
 pub async fn the_limit_is_the_limit(artifacts: &dyn Artifacts) {
     let limit = usize::try_from(LIMIT).expect("a small limit");
     let large = Bytes::from(vec![1; limit + 1]);
-    let error = artifacts
-        .put(&project("p"), large.clone())
-        .await
-        .expect_err("over the limit");
+    let error = artifacts.put(&project("p"), large.clone()).await.expect_err("over the limit");
     assert_eq!(error.kind, Kind::Invalid);
-    let error = artifacts
-        .get(&project("p"), &Digest::of(&large))
-        .await
-        .expect_err("not there");
+    let error = artifacts.get(&project("p"), &Digest::of(&large)).await.expect_err("not there");
     assert_eq!(error.kind, Kind::NotFound);
 }

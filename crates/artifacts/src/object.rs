@@ -35,12 +35,7 @@ pub fn open(url: &str, limit: u64) -> Result<ObjectArtifacts, ArtifactError> {
         }
         _ => {
             let help = "artifacts are kept under file:DIRECTORY or memory:";
-            Err(failed(
-                "open",
-                url.to_owned(),
-                Kind::Invalid,
-                Some(help.into()),
-            ))
+            Err(failed("open", url.to_owned(), Kind::Invalid, Some(help.into())))
         }
     }
 }
@@ -62,16 +57,10 @@ impl ObjectArtifacts {
     /// crash leaves all of it or nothing (and perhaps a `…#1` that nobody reads).
     pub fn directory(path: &std::path::Path, limit: u64) -> Result<Self, ArtifactError> {
         let invalid = |source: Box<dyn std::error::Error + Send + Sync>| {
-            failed(
-                "open",
-                path.display().to_string(),
-                Kind::Invalid,
-                Some(source),
-            )
+            failed("open", path.display().to_string(), Kind::Invalid, Some(source))
         };
         std::fs::create_dir_all(path).map_err(|error| invalid(error.into()))?;
-        let store =
-            LocalFileSystem::new_with_prefix(path).map_err(|error| invalid(error.into()))?;
+        let store = LocalFileSystem::new_with_prefix(path).map_err(|error| invalid(error.into()))?;
         Ok(Self::new(Arc::new(store.with_fsync(true)), limit))
     }
 
@@ -85,12 +74,7 @@ impl ObjectArtifacts {
             return Ok(());
         }
         let cause = format!("{len} bytes are over the limit of {}", self.limit);
-        Err(failed(
-            operation,
-            subject(),
-            Kind::Invalid,
-            Some(cause.into()),
-        ))
+        Err(failed(operation, subject(), Kind::Invalid, Some(cause.into())))
     }
 }
 
@@ -111,23 +95,14 @@ impl Artifacts for ObjectArtifacts {
 
     async fn get(&self, project: &Project, digest: &Digest) -> Result<Bytes, ArtifactError> {
         let failed_in_store = |error| from_store("get", project, digest, Kind::Unavailable, error);
-        let found = self
-            .store
-            .get(&key(project, digest))
-            .await
-            .map_err(failed_in_store)?;
+        let found = self.store.get(&key(project, digest)).await.map_err(failed_in_store)?;
         self.check_size(found.meta.size, "get", || subject(project, digest))?;
         let bytes = found.bytes().await.map_err(failed_in_store)?;
         let actual = Digest::of(&bytes);
         if actual != *digest {
             let cause = format!("its {} bytes have the digest {actual}", bytes.len());
             let kind = Kind::Corrupt;
-            return Err(failed(
-                "get",
-                subject(project, digest),
-                kind,
-                Some(cause.into()),
-            ));
+            return Err(failed("get", subject(project, digest), kind, Some(cause.into())));
         }
         Ok(bytes)
     }
@@ -135,9 +110,7 @@ impl Artifacts for ObjectArtifacts {
 
 fn key(project: &Project, digest: &Digest) -> Path {
     let name = digest.to_string();
-    let hex = name
-        .strip_prefix("sha256:")
-        .expect("a digest is written so");
+    let hex = name.strip_prefix("sha256:").expect("a digest is written so");
     Path::from_iter([project.as_str(), "sha256", &hex[..2], hex])
 }
 
@@ -151,12 +124,7 @@ fn failed(
     kind: Kind,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 ) -> ArtifactError {
-    ArtifactError {
-        operation,
-        subject,
-        kind,
-        source,
-    }
+    ArtifactError { operation, subject, kind, source }
 }
 
 /// `otherwise`: what an error means that does not say by itself.
@@ -174,12 +142,7 @@ fn from_store(
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => Kind::Unavailable,
         _ => otherwise,
     };
-    failed(
-        operation,
-        subject(project, digest),
-        kind,
-        Some(error.into()),
-    )
+    failed(operation, subject(project, digest), kind, Some(error.into()))
 }
 
 #[cfg(test)]

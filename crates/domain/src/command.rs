@@ -1,8 +1,8 @@
 //! Messages to a run. The engine decides what follows from each.
 
 use crate::{
-    CommandId, Decision, Digest, DispatchNo, Failure, Finished, Labels, ProcessId, Project, RunId,
-    StepIx, StepPath, Timestamp,
+    CommandId, Decision, Digest, DispatchNo, Failure, Finished, Labels, ProcessId, Project, RunId, StepIx, StepPath,
+    Timestamp,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -1,16 +1,15 @@
 //! History: what happened to a run, append-only, numbered without gaps.
 
 use crate::{
-    Attempt, CommandId, Decision, Digest, DispatchNo, ErrorCode, Failure, Generation, Labels, Pool,
-    ProcessId, Seq, StepPath, Timestamp,
+    Attempt, CommandId, Decision, Digest, DispatchNo, ErrorCode, Failure, Generation, Labels, Pool, ProcessId, Seq,
+    StepPath, Timestamp,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Kinds that exist by name and are written once agents run (they come with the agents' loop).
-pub const RESERVED_KINDS: &[&str] =
-    &["user_input", "agent_invoke_started", "agent_stream_delta", "agent_invoke_done"];
+pub const RESERVED_KINDS: &[&str] = &["user_input", "agent_invoke_started", "agent_stream_delta", "agent_invoke_done"];
 
 /// A large value of an event, stored apart from its meta, as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

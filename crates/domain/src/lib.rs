@@ -27,15 +27,14 @@ pub use effect::{Effect, EffectHint};
 pub use error::{ErrorCode, Failure};
 pub use event::{Event, EventBody, Payload, RESERVED_KINDS};
 pub use ids::{
-    Attempt, BatchId, CommandId, DispatchNo, Epoch, Generation, IdError, OutSeq, PartitionId, Pool,
-    ProcessId, Project, RunId, Seq, StepIx, StepPath, WorkerId, idempotency_key,
+    Attempt, BatchId, CommandId, DispatchNo, Epoch, Generation, IdError, OutSeq, PartitionId, Pool, ProcessId, Project,
+    RunId, Seq, StepIx, StepPath, WorkerId, idempotency_key,
 };
 pub use labels::Labels;
 pub use message::{Finished, Outcome, StepMessage, WorkspaceAt, WorkspaceChange};
 pub use row::{Budget, OutputRef, RunRow, StepRow};
 pub use snapshot::{
-    InputSpec, InputType, Retry, Snapshot, StepKind, StepSpec, Timeouts, ToolEntry, ToolReads,
-    WorkspaceSpec,
+    InputSpec, InputType, Retry, Snapshot, StepKind, StepSpec, Timeouts, ToolEntry, ToolReads, WorkspaceSpec,
 };
 pub use state::{RunState, StepState};
 

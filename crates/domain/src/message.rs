@@ -1,8 +1,8 @@
 //! What travels between owner and step consumer.
 
 use crate::{
-    Attempt, Decision, Digest, DispatchNo, Effect, Failure, Generation, Labels, OutSeq,
-    PartitionId, Pool, ProcessId, Project, RunId, StepIx, StepPath, Timestamp,
+    Attempt, Decision, Digest, DispatchNo, Effect, Failure, Generation, Labels, OutSeq, PartitionId, Pool, ProcessId,
+    Project, RunId, StepIx, StepPath, Timestamp,
 };
 use bytes::Bytes;
 

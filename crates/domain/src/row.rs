@@ -1,8 +1,8 @@
 //! What the store keeps of a run and of a step: state as narrow rows.
 
 use crate::{
-    Attempt, Digest, DispatchNo, Effect, Failure, Generation, Labels, OutSeq, PartitionId, Pool,
-    Project, RunId, RunState, Seq, StepIx, StepPath, StepState, Timestamp,
+    Attempt, Digest, DispatchNo, Effect, Failure, Generation, Labels, OutSeq, PartitionId, Pool, Project, RunId,
+    RunState, Seq, StepIx, StepPath, StepState, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! Laws over random plans and random histories.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use aidt_domain::*;

@@ -1,5 +1,7 @@
 //! Every pair of state and input, walked; the page in docs/reference is written from the tables.
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
 use aidt_domain::{RunState, StepState};
 use aidt_engine::{RUN_TABLE, RunInput, STEP_TABLE, StepInput};
 use std::collections::BTreeSet;

@@ -74,29 +74,13 @@ const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(200);
 
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .expect("it happens in time")
+    tokio::time::timeout(PATIENCE, future).await.expect("it happens in time")
 }
 
 /// Names that a key-value store's patterns, lengths or encodings could trip over.
 fn hostile_names() -> Vec<String> {
-    let odd = [
-        "",
-        "*",
-        "a*",
-        "[ab]",
-        "a?c",
-        "a\\b",
-        "nul\0inside",
-        "späße 🦀",
-        "line\r\nbreak",
-        "{tag}",
-    ];
-    odd.into_iter()
-        .map(str::to_owned)
-        .chain(["long".repeat(256)])
-        .collect()
+    let odd = ["", "*", "a*", "[ab]", "a?c", "a\\b", "nul\0inside", "späße 🦀", "line\r\nbreak", "{tag}"];
+    odd.into_iter().map(str::to_owned).chain(["long".repeat(256)]).collect()
 }
 
 #[cfg(test)]

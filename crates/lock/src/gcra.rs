@@ -21,10 +21,7 @@ impl Rate {
     pub fn new(per_second: f64, burst: u32) -> Option<Self> {
         let interval = 1e6 / per_second;
         let sensible = per_second > 0.0 && interval > 0.0 && interval.is_finite() && burst > 0;
-        sensible.then(|| Self {
-            interval,
-            tolerance: interval * f64::from(burst - 1),
-        })
+        sensible.then(|| Self { interval, tolerance: interval * f64::from(burst - 1) })
     }
 }
 
@@ -74,10 +71,7 @@ mod tests {
             arrival = next;
         }
         let tenth = Duration::from_millis(100);
-        assert_eq!(
-            take(arrival, 1e6, rate),
-            (arrival, Permit::RetryAfter(tenth))
-        );
+        assert_eq!(take(arrival, 1e6, rate), (arrival, Permit::RetryAfter(tenth)));
         assert_eq!(take(arrival, 1.1e6, rate).1, Permit::Granted);
     }
 

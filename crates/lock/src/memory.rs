@@ -42,10 +42,7 @@ struct Shared {
 impl MemoryLocks {
     /// Nothing held, nobody subscribed.
     #[must_use]
-    #[expect(
-        clippy::new_without_default,
-        reason = "a default should not read a clock"
-    )]
+    #[expect(clippy::new_without_default, reason = "a default should not read a clock")]
     pub fn new() -> Self {
         Self {
             shared: Arc::new(Shared {

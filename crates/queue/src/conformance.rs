@@ -78,16 +78,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const QUIET: Duration = Duration::from_millis(300);
 
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .expect("it arrives in time")
+    tokio::time::timeout(PATIENCE, future).await.expect("it arrives in time")
 }
 
 async fn never<T>(future: impl Future<Output = T>) {
-    assert!(
-        tokio::time::timeout(QUIET, future).await.is_err(),
-        "nothing more was to arrive"
-    );
+    assert!(tokio::time::timeout(QUIET, future).await.is_err(), "nothing more was to arrive");
 }
 
 /// Polls a future for a moment and drops it, unless it was done.
@@ -96,11 +91,7 @@ async fn cancelled<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 fn message(body: impl Into<Bytes>) -> Outgoing {
-    Outgoing {
-        body: body.into(),
-        republished: false,
-        traceparent: None,
-    }
+    Outgoing { body: body.into(), republished: false, traceparent: None }
 }
 
 /// `0`, `1`, … as bodies.
@@ -132,10 +123,7 @@ pub async fn an_incarnation_lasts(queue: &dyn Queue) {
     let first = queue.incarnation().await.expect("incarnation");
     assert!(!first.is_empty());
     let pool = steps::pool("p");
-    queue
-        .publish_steps(vec![(pool.clone(), message("x"))])
-        .await
-        .expect("publish");
+    queue.publish_steps(vec![(pool.clone(), message("x"))]).await.expect("publish");
     let mut stream = queue.steps(&pool, 1).await.expect("steps");
     in_time(stream.recv(1)).await.expect("recv");
     drop(stream);
@@ -144,14 +132,8 @@ pub async fn an_incarnation_lasts(queue: &dyn Queue) {
 
 /// Empty batches are no error and no message.
 pub async fn publishing_nothing_is_harmless(queue: &dyn Queue) {
-    queue
-        .publish_steps(Vec::new())
-        .await
-        .expect("publish no steps");
-    queue
-        .publish_commands(Vec::new())
-        .await
-        .expect("publish no commands");
+    queue.publish_steps(Vec::new()).await.expect("publish no steps");
+    queue.publish_commands(Vec::new()).await.expect("publish no commands");
     queue.nudge(&[]).await;
     let mut steps = queue.steps(&steps::pool("p"), 1).await.expect("steps");
     steps.ack(&[]).await.expect("ack nothing");

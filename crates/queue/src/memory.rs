@@ -49,12 +49,7 @@ impl MemoryQueue {
     /// owners publish again what an earlier one held.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, incarnation: String) -> Self {
-        let registry = Registry {
-            pools: BTreeMap::new(),
-            first_incarnation: incarnation,
-            wipes: 0,
-            closed: false,
-        };
+        let registry = Registry { pools: BTreeMap::new(), first_incarnation: incarnation, wipes: 0, closed: false };
         Self {
             shared: Arc::new(Shared {
                 clock,
@@ -84,10 +79,7 @@ impl MemoryQueue {
     /// Steps of a pool that no stream has taken.
     #[must_use]
     pub fn queued_steps(&self, pool: &Pool) -> usize {
-        self.registry()
-            .pools
-            .get(pool)
-            .map_or(0, |queue| queue.len())
+        self.registry().pools.get(pool).map_or(0, |queue| queue.len())
     }
 
     /// Commands of a partition that no stream has taken.
@@ -138,10 +130,7 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
-    async fn publish_commands(
-        &self,
-        commands: Vec<(PartitionId, Outgoing)>,
-    ) -> Result<(), QueueError> {
+    async fn publish_commands(&self, commands: Vec<(PartitionId, Outgoing)>) -> Result<(), QueueError> {
         self.shared.commands.push(commands, self.shared.clock.now())
     }
 
@@ -161,11 +150,7 @@ impl Queue for MemoryQueue {
 }
 
 fn closed(operation: &'static str) -> QueueError {
-    QueueError {
-        operation,
-        kind: Kind::Closed,
-        source: None,
-    }
+    QueueError { operation, kind: Kind::Closed, source: None }
 }
 
 /// A panic of another holder leaves nothing half done here: each critical section only moves messages.

@@ -74,10 +74,7 @@ pub trait Steps: Send {
 pub trait Commands: Send {
     /// Waits until a command or a nudge is there, then takes what is there, at most `max` commands. The
     /// second value lists the partitions that were nudged. Cancel safe.
-    async fn recv(
-        &mut self,
-        max: usize,
-    ) -> Result<(Vec<(PartitionId, Delivery)>, Vec<PartitionId>), QueueError>;
+    async fn recv(&mut self, max: usize) -> Result<(Vec<(PartitionId, Delivery)>, Vec<PartitionId>), QueueError>;
 
     /// Done with these, durably.
     async fn ack(&mut self, tags: &[(PartitionId, Tag)]) -> Result<(), QueueError>;
@@ -95,10 +92,7 @@ pub trait Queue: Send + Sync {
     async fn publish_steps(&self, steps: Vec<(Pool, Outgoing)>) -> Result<(), QueueError>;
 
     /// Publishes commands; likewise.
-    async fn publish_commands(
-        &self,
-        commands: Vec<(PartitionId, Outgoing)>,
-    ) -> Result<(), QueueError>;
+    async fn publish_commands(&self, commands: Vec<(PartitionId, Outgoing)>) -> Result<(), QueueError>;
 
     /// Tells the owner of each partition to look into its inbox. Best effort, never blocks for long.
     async fn nudge(&self, partitions: &[PartitionId]);

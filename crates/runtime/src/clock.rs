@@ -24,10 +24,7 @@ impl SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that others are handed"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that others are handed")]
     fn now(&self) -> Timestamp {
         let wall = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),

@@ -46,20 +46,14 @@ impl TaskError {
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "(no message)".to_owned());
-        Self::Panicked {
-            task: task.to_owned(),
-            message,
-        }
+        Self::Panicked { task: task.to_owned(), message }
     }
 
     /// An error of a task; one that names a task within it stays as it is.
     pub(crate) fn failed(task: &str, source: BoxError) -> Self {
         match source.downcast::<Self>() {
             Ok(inner) => *inner,
-            Err(source) => Self::Failed {
-                task: task.to_owned(),
-                source,
-            },
+            Err(source) => Self::Failed { task: task.to_owned(), source },
         }
     }
 }

@@ -57,12 +57,7 @@ mod tests {
     async fn a_slow_beat_is_never_overtaken_nor_made_up_for() {
         let beats = beats_of(SECOND * 5 / 2, SECOND * 8).await;
         assert_eq!(beats.len(), 4);
-        assert!(
-            beats
-                .windows(2)
-                .all(|pair| pair[1] - pair[0] >= SECOND * 5 / 2),
-            "{beats:?}"
-        );
+        assert!(beats.windows(2).all(|pair| pair[1] - pair[0] >= SECOND * 5 / 2), "{beats:?}");
     }
 
     #[tokio::test]

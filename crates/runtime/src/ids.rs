@@ -35,21 +35,11 @@ impl Ids {
     /// Predictable: for simulations and tests, never for anything secret.
     #[must_use]
     pub fn seeded(clock: Arc<dyn Clock>, seed: u64) -> Self {
-        Self::from_source(
-            clock,
-            Source::Seeded {
-                seed,
-                drawn: AtomicU64::new(0),
-            },
-        )
+        Self::from_source(clock, Source::Seeded { seed, drawn: AtomicU64::new(0) })
     }
 
     fn from_source(clock: Arc<dyn Clock>, source: Source) -> Self {
-        Self {
-            clock,
-            source,
-            latest: AtomicU64::new(0),
-        }
+        Self { clock, source, latest: AtomicU64::new(0) }
     }
 
     /// A new run's.
@@ -81,10 +71,7 @@ impl Ids {
     /// # Panics
     /// When the operating system has no randomness to give: nothing safe can be done then.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the randomness that others are handed"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the randomness that others are handed")]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         match &self.source {
@@ -104,11 +91,7 @@ impl Ids {
     #[must_use]
     pub fn token(&self) -> String {
         let (high, low) = (self.bytes::<16>(), self.bytes::<16>());
-        format!(
-            "{:032x}{:032x}",
-            u128::from_be_bytes(high),
-            u128::from_be_bytes(low)
-        )
+        format!("{:032x}{:032x}", u128::from_be_bytes(high), u128::from_be_bytes(low))
     }
 
     fn uuid(&self) -> Uuid {
@@ -116,9 +99,7 @@ impl Ids {
         let now = ms << COUNTER_BITS;
         let after = |latest: u64| (latest + 1).max(now);
         // More than 4,096 in a millisecond borrow from the next one.
-        let latest = self
-            .latest
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |l| Some(after(l)));
+        let latest = self.latest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |l| Some(after(l)));
         let stamp = after(latest.unwrap_or_else(|unchanged| unchanged));
         let counter = u16::try_from(stamp & ((1 << COUNTER_BITS) - 1)).expect("12 bits");
         let mut tail = self.bytes::<10>();
@@ -142,9 +123,7 @@ impl fmt::Debug for Ids {
             Source::System => "system",
             Source::Seeded { .. } => "seeded",
         };
-        f.debug_struct("Ids")
-            .field("source", &kind)
-            .finish_non_exhaustive()
+        f.debug_struct("Ids").field("source", &kind).finish_non_exhaustive()
     }
 }
 
@@ -186,10 +165,7 @@ mod tests {
         let made: Vec<_> = std::thread::scope(|scope| {
             let make = || (0..1_000).map(|_| ids.command()).collect::<Vec<_>>();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
-            threads
-                .into_iter()
-                .flat_map(|thread| thread.join().unwrap())
-                .collect()
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(made.iter().collect::<BTreeSet<_>>().len(), made.len());
     }
@@ -201,10 +177,7 @@ mod tests {
         for _ in 0..8_000 {
             counts[usize::from(PartitionId::of(ids.run(), 8).0)] += 1;
         }
-        assert!(
-            counts.iter().all(|n| (700..1_300).contains(n)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|n| (700..1_300).contains(n)), "{counts:?}");
     }
 
     #[test]

@@ -41,10 +41,7 @@ impl Readiness {
     /// Adds a component, not ready: "starting". A second one of a name takes the first one's place.
     #[must_use]
     pub fn component(&self, name: &str) -> Component {
-        let component = Component {
-            name: name.to_owned(),
-            states: Arc::clone(&self.states),
-        };
+        let component = Component { name: name.to_owned(), states: Arc::clone(&self.states) };
         component.not_ready("starting");
         component
     }
@@ -53,14 +50,9 @@ impl Readiness {
     #[must_use]
     pub fn report(&self) -> Report {
         let states = self.states.borrow();
-        let components = states.iter().map(|(name, reason)| ComponentReport {
-            name: name.clone(),
-            reason: reason.clone(),
-        });
-        Report {
-            ready: all_ready(&states),
-            components: components.collect(),
-        }
+        let components =
+            states.iter().map(|(name, reason)| ComponentReport { name: name.clone(), reason: reason.clone() });
+        Report { ready: all_ready(&states), components: components.collect() }
     }
 
     /// Whether all components are ready.
@@ -72,10 +64,7 @@ impl Readiness {
     /// Until all components are ready. Cancel safe.
     pub async fn ready(&self) {
         let mut changes = self.states.subscribe();
-        changes
-            .wait_for(all_ready)
-            .await
-            .expect("the sender is ours");
+        changes.wait_for(all_ready).await.expect("the sender is ours");
     }
 }
 
@@ -130,20 +119,9 @@ mod tests {
         let (store, queue) = (readiness.component("store"), readiness.component("queue"));
         store.ready();
         queue.not_ready("connection refused");
-        let expected =
-            [("queue", Some("connection refused")), ("store", None)].map(|(name, reason)| {
-                ComponentReport {
-                    name: name.to_owned(),
-                    reason: reason.map(str::to_owned),
-                }
-            });
-        assert_eq!(
-            readiness.report(),
-            Report {
-                ready: false,
-                components: expected.to_vec()
-            }
-        );
+        let expected = [("queue", Some("connection refused")), ("store", None)]
+            .map(|(name, reason)| ComponentReport { name: name.to_owned(), reason: reason.map(str::to_owned) });
+        assert_eq!(readiness.report(), Report { ready: false, components: expected.to_vec() });
 
         let mut waiting = Box::pin(readiness.ready());
         assert!((&mut waiting).now_or_never().is_none());
@@ -158,9 +136,6 @@ mod tests {
         store.ready();
         assert!(readiness.is_ready());
         drop(store);
-        assert_eq!(
-            readiness.report().components[0].reason.as_deref(),
-            Some("stopped")
-        );
+        assert_eq!(readiness.report().components[0].reason.as_deref(), Some("stopped"));
     }
 }

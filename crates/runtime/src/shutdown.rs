@@ -20,10 +20,7 @@ impl Shutdown {
     /// Told whatever this one is told.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self {
-            soft: self.soft.child_token(),
-            hard: self.hard.child_token(),
-        }
+        Self { soft: self.soft.child_token(), hard: self.hard.child_token() }
     }
 
     /// Take nothing new; finish or hand over what there is.
@@ -39,11 +36,7 @@ impl Shutdown {
 
     /// The next stage: drains, or kills when already draining.
     pub fn escalate(&self) {
-        if self.is_draining() {
-            self.kill()
-        } else {
-            self.drain()
-        }
+        if self.is_draining() { self.kill() } else { self.drain() }
     }
 
     /// Whether it is time to drain.

@@ -54,11 +54,7 @@ impl Signals {
     pub async fn escalate(&mut self, shutdown: &Shutdown) {
         while !shutdown.is_killed() {
             let signal = self.next().await;
-            let stage = if shutdown.is_draining() {
-                "stopping at once"
-            } else {
-                "draining"
-            };
+            let stage = if shutdown.is_draining() { "stopping at once" } else { "draining" };
             tracing::info!(%signal, stage, "told to stop");
             shutdown.escalate();
         }
@@ -71,9 +67,7 @@ mod tests {
 
     fn send(name: &str) {
         let pid = std::process::id().to_string();
-        let status = std::process::Command::new("kill")
-            .args(["-s", name, &pid])
-            .status();
+        let status = std::process::Command::new("kill").args(["-s", name, &pid]).status();
         assert!(status.unwrap().success());
     }
 

@@ -17,10 +17,7 @@ pub struct Grace {
 impl Default for Grace {
     /// What Kubernetes gives by default is 30 s for all of it.
     fn default() -> Self {
-        Self {
-            drain: Duration::from_secs(25),
-            kill: Duration::from_secs(2),
-        }
+        Self { drain: Duration::from_secs(25), kill: Duration::from_secs(2) }
     }
 }
 
@@ -51,13 +48,7 @@ impl TaskTree {
     }
 
     fn named(name: String, shutdown: Shutdown) -> Self {
-        Self {
-            name,
-            shutdown,
-            tasks: JoinSet::new(),
-            known: HashMap::new(),
-            failure: None,
-        }
+        Self { name, shutdown, tasks: JoinSet::new(), known: HashMap::new(), failure: None }
     }
 
     /// A service's own tree, whose tasks are named `name/…` and stop when this one's do. Its `run` is to
@@ -75,11 +66,7 @@ impl TaskTree {
 
     /// Adds a task that may end by itself. Like all that add one: call it within a tokio runtime, which
     /// it panics without.
-    pub fn spawn<E: Into<BoxError>>(
-        &mut self,
-        name: &str,
-        task: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) {
+    pub fn spawn<E: Into<BoxError>>(&mut self, name: &str, task: impl Future<Output = Result<(), E>> + Send + 'static) {
         self.add(name, false, async { task.await.map_err(Into::into) });
     }
 
@@ -104,23 +91,14 @@ impl TaskTree {
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        name: &str,
-        serves: bool,
-        task: impl Future<Output = Result<(), BoxError>> + Send + 'static,
-    ) {
+    fn add(&mut self, name: &str, serves: bool, task: impl Future<Output = Result<(), BoxError>> + Send + 'static) {
         let path = self.path(name);
         let handle = self.tasks.spawn(task);
         self.known.insert(handle.id(), Task { path, serves });
     }
 
     fn path(&self, name: &str) -> String {
-        if self.name.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}/{name}", self.name)
-        }
+        if self.name.is_empty() { name.to_owned() } else { format!("{}/{name}", self.name) }
     }
 
     /// Until all tasks have ended: by themselves, or drained, killed, and aborted in the end, each after
@@ -141,21 +119,13 @@ impl TaskTree {
                 shutdown.kill();
             }
         }
-        if tokio::time::timeout(grace.kill, self.join_all())
-            .await
-            .is_ok()
-        {
+        if tokio::time::timeout(grace.kill, self.join_all()).await.is_ok() {
             return self.verdict();
         }
         tracing::warn!(tasks = self.still_running(), "did not stop, aborting");
         self.tasks.abort_all();
-        if tokio::time::timeout(grace.kill, self.join_all())
-            .await
-            .is_err()
-        {
-            self.fail(TaskError::Stuck {
-                tasks: self.still_running(),
-            });
+        if tokio::time::timeout(grace.kill, self.join_all()).await.is_err() {
+            self.fail(TaskError::Stuck { tasks: self.still_running() });
         }
         self.verdict()
     }
@@ -184,10 +154,7 @@ impl TaskTree {
     }
 
     fn fail(&mut self, error: TaskError) {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "a task ended badly"
-        );
+        tracing::error!(error = &error as &dyn std::error::Error, "a task ended badly");
         self.failure.get_or_insert(error);
         self.shutdown.drain();
     }

@@ -46,14 +46,8 @@ impl<T: Send + 'static> Thread<T> {
                 let _ = report.send(output);
             }
         };
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(body)?;
-        Ok(Self {
-            name: name.to_owned(),
-            done,
-            stop: stop.drop_guard(),
-        })
+        std::thread::Builder::new().name(name.to_owned()).spawn(body)?;
+        Ok(Self { name: name.to_owned(), done, stop: stop.drop_guard() })
     }
 
     /// Drops the future at its next await and waits until it is gone. Cancel safe: it stops anyway.
@@ -70,11 +64,7 @@ impl<T> Future for Thread<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.done.poll_unpin(cx).map(|result| {
-            let ended = || {
-                Err(TaskError::Ended {
-                    task: self.name.clone(),
-                })
-            };
+            let ended = || Err(TaskError::Ended { task: self.name.clone() });
             result.unwrap_or_else(|_| ended())
         })
     }
@@ -92,10 +82,7 @@ mod tests {
             tokio::task::yield_now().await;
             (std::thread::current().name().map(str::to_owned), *not_send)
         });
-        assert_eq!(
-            thread.unwrap().await.unwrap(),
-            (Some("owner".to_owned()), 1)
-        );
+        assert_eq!(thread.unwrap().await.unwrap(), (Some("owner".to_owned()), 1));
     }
 
     #[tokio::test]

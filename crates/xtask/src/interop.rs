@@ -17,7 +17,19 @@ pub(crate) fn run() -> Result<()> {
     let mut tests = std::process::Command::new("cargo");
     tests
         .current_dir(&root)
-        .args(["test", "-p", "aidt-tests", "--features", "python", "--test", "python", "--test", "crash", "--", "--nocapture"])
+        .args([
+            "test",
+            "-p",
+            "aidt-tests",
+            "--features",
+            "python",
+            "--test",
+            "python",
+            "--test",
+            "crash",
+            "--",
+            "--nocapture",
+        ])
         .env("AIDT_PYTHON", &python);
     crate::wait("cargo test --features python", &mut tests)
 }
@@ -34,13 +46,18 @@ fn python_with_grpc(root: &Path) -> Result<String> {
         sh(root, "python3", &["-m", "venv", "--clear", &place])
             .context("cannot make a Python environment (on Debian: apt-get install python3-venv)")?;
         let list = requirements.to_string_lossy().into_owned();
-        sh(root, &python.to_string_lossy(), &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &list])
-            .context("cannot get grpcio and protobuf from PyPI")?;
+        sh(
+            root,
+            &python.to_string_lossy(),
+            &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &list],
+        )
+        .context("cannot get grpcio and protobuf from PyPI")?;
         std::fs::write(&mark, wanted)?;
     }
     Ok(python.to_string_lossy().into_owned())
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one setting of cargo's that this needs")]
 fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }

@@ -326,7 +326,7 @@ impl Owner {
         self.failures = self.failures.saturating_add(1);
         tracing::warn!(what, error = %Chain(error), failures = self.failures, "the owner pauses and tries again");
         let text = format!("{what}: {}", Chain(error));
-        self.status.send_if_modified(|s| std::mem::replace(&mut s.trouble, Some(text)).is_none());
+        self.status.send_if_modified(|s| s.trouble.replace(text).is_none());
     }
 
     fn recovered(&mut self) {

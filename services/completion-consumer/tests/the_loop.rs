@@ -1,5 +1,7 @@
 //! The owner over real in-memory ports, with a worker played by the test.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use aidt_completion_consumer::{Config, Handle, Owner, Ports};
 use aidt_domain::*;
 use aidt_policy::{ActivePolicy, Bundle};
@@ -216,11 +218,8 @@ async fn echo(world: World, mut steps: Box<dyn Steps>) {
     loop {
         for delivery in steps.recv(64).await.unwrap() {
             let message = aidt_proto::decode_step(&delivery.body).unwrap();
-            let outcome = Outcome::Done {
-                output: message.arguments.clone(),
-                labels: message.labels.clone(),
-                workspace: None,
-            };
+            let outcome =
+                Outcome::Done { output: message.arguments.clone(), labels: message.labels.clone(), workspace: None };
             world.report(&message, outcome).await;
             steps.ack(&[delivery.tag]).await.unwrap();
         }
@@ -355,9 +354,8 @@ async fn what_a_person_resolved_is_read_by_the_steps_after_it() {
     with_world(async |set, mut world| {
         spawn_owner(set, &world, 1);
         let mut steps = chain(2);
-        if let StepKind::Tool(tool) = &mut steps[0].kind {
-            tool.effect = Effect::Once;
-        }
+        let StepKind::Tool(tool) = &mut steps[0].kind;
+        tool.effect = Effect::Once;
         let run = world.submit(7, steps).await;
         world.until(run, RunState::Running).await;
         let mut stream = world.queue.steps(&world.pool, 8).await.unwrap();

@@ -22,10 +22,7 @@ mod file {
     use super::*;
 
     /// Keeps the directory as long as the store.
-    struct InDirectory(
-        ObjectArtifacts,
-        #[expect(dead_code, reason = "dropped last")] tempfile::TempDir,
-    );
+    struct InDirectory(ObjectArtifacts, #[expect(dead_code, reason = "dropped last")] tempfile::TempDir);
 
     #[async_trait]
     impl Artifacts for InDirectory {
@@ -58,23 +55,11 @@ fn project() -> Project {
 async fn files_outlive_the_store_and_lie_where_documented() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("file://{}", directory.path().display());
-    let stored = open(&url, LIMIT)
-        .unwrap()
-        .put(&project(), "x".into())
-        .await
-        .unwrap();
+    let stored = open(&url, LIMIT).unwrap().put(&project(), "x".into()).await.unwrap();
     let hex = stored.digest.to_string().replace("sha256:", "");
-    let path = directory
-        .path()
-        .join("default/sha256")
-        .join(&hex[..2])
-        .join(&hex);
+    let path = directory.path().join("default/sha256").join(&hex[..2]).join(&hex);
     assert_eq!(fs::read(path).unwrap(), b"x");
-    let bytes = open(&url, LIMIT)
-        .unwrap()
-        .get(&project(), &stored.digest)
-        .await
-        .unwrap();
+    let bytes = open(&url, LIMIT).unwrap().get(&project(), &stored.digest).await.unwrap();
     assert_eq!(bytes, "x");
 }
 
@@ -83,19 +68,14 @@ async fn a_damaged_file_is_never_given_out_and_storing_mends_it() {
     let directory = tempfile::tempdir().unwrap();
     let artifacts = ObjectArtifacts::directory(directory.path(), LIMIT).unwrap();
     let stored = artifacts.put(&project(), "payload".into()).await.unwrap();
-    let path = directory
-        .path()
-        .join(key(&project(), &stored.digest).as_ref());
+    let path = directory.path().join(key(&project(), &stored.digest).as_ref());
     for damage in [&b"payl"[..], b"", b"pAyload"] {
         fs::write(&path, damage).unwrap();
         let error = artifacts.get(&project(), &stored.digest).await.unwrap_err();
         assert_eq!(error.kind, Kind::Corrupt);
     }
     artifacts.put(&project(), "payload".into()).await.unwrap();
-    assert_eq!(
-        artifacts.get(&project(), &stored.digest).await.unwrap(),
-        "payload"
-    );
+    assert_eq!(artifacts.get(&project(), &stored.digest).await.unwrap(), "payload");
     let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
     assert_eq!(names.len(), 1, "nothing but the artifact: {names:?}");
 }
@@ -127,8 +107,5 @@ fn a_directory_that_cannot_be_is_an_error_that_names_it() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().join("below");
     let error = ObjectArtifacts::directory(&path, LIMIT).unwrap_err();
-    assert!(
-        error.to_string().contains(path.to_str().unwrap()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }

@@ -1,6 +1,7 @@
 //! A run driven by hand: plans, commands, and an owner that always allows.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use aidt_domain::*;
 use aidt_engine::{Effects, Graph, Run};
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub fn tool(effect: Effect) -> ToolEntry {
+pub(crate) fn tool(effect: Effect) -> ToolEntry {
     ToolEntry {
         name: "debug.echo".into(),
         pool: Pool::new("default").unwrap(),
@@ -24,7 +25,7 @@ pub fn tool(effect: Effect) -> ToolEntry {
     }
 }
 
-pub fn step(path: &str, needs: &[u32], effect: Effect) -> StepSpec {
+pub(crate) fn step(path: &str, needs: &[u32], effect: Effect) -> StepSpec {
     StepSpec {
         path: StepPath::new(path).unwrap(),
         kind: StepKind::Tool(tool(effect)),
@@ -39,7 +40,7 @@ pub fn step(path: &str, needs: &[u32], effect: Effect) -> StepSpec {
     }
 }
 
-pub fn graph(steps: Vec<StepSpec>) -> Arc<Graph> {
+pub(crate) fn graph(steps: Vec<StepSpec>) -> Arc<Graph> {
     let snapshot = Snapshot {
         format: 1,
         name: "test".into(),
@@ -55,19 +56,19 @@ pub fn graph(steps: Vec<StepSpec>) -> Arc<Graph> {
 }
 
 /// A run with a clock and everything that was ever told of it.
-pub struct Bench {
-    pub run: Run,
-    pub now: Timestamp,
-    pub events: Vec<Event>,
-    pub burned: Vec<(StepIx, DispatchNo)>,
-    pub stopped: Vec<(StepIx, DispatchNo)>,
-    pub timers: BTreeMap<Option<StepIx>, Timestamp>,
-    pub ready: Vec<StepIx>,
-    pub visited: usize,
+pub(crate) struct Bench {
+    pub(crate) run: Run,
+    pub(crate) now: Timestamp,
+    pub(crate) events: Vec<Event>,
+    pub(crate) burned: Vec<(StepIx, DispatchNo)>,
+    pub(crate) stopped: Vec<(StepIx, DispatchNo)>,
+    pub(crate) timers: BTreeMap<Option<StepIx>, Timestamp>,
+    pub(crate) ready: Vec<StepIx>,
+    pub(crate) visited: usize,
 }
 
 impl Bench {
-    pub fn start(graph: Arc<Graph>) -> Self {
+    pub(crate) fn start(graph: Arc<Graph>) -> Self {
         let row = RunRow {
             project: Project::default(),
             id: RunId(Uuid::from_u128(42)),
@@ -116,13 +117,13 @@ impl Bench {
     }
 
     /// A command with an id, as from a person.
-    pub fn outside(&mut self, body: CommandBody) {
+    pub(crate) fn outside(&mut self, body: CommandBody) {
         let command = self.command(Some(CommandId(Uuid::from_u128(self.events.len() as u128 + 1))), body);
         self.apply(&command);
     }
 
     /// A command without one, as from the loop.
-    pub fn own(&mut self, body: CommandBody) {
+    pub(crate) fn own(&mut self, body: CommandBody) {
         let command = self.command(None, body);
         self.apply(&command);
     }
@@ -150,13 +151,13 @@ impl Bench {
     }
 
     /// Lets everything that is ready out.
-    pub fn dispatch_ready(&mut self) {
+    pub(crate) fn dispatch_ready(&mut self) {
         for ix in std::mem::take(&mut self.ready) {
             self.judge(ix, Verdict::Allow);
         }
     }
 
-    pub fn judge(&mut self, ix: StepIx, verdict: Verdict) {
+    pub(crate) fn judge(&mut self, ix: StepIx, verdict: Verdict) {
         let decision = Decision {
             id: "dec".into(),
             capability: "debug.run".into(),
@@ -170,12 +171,12 @@ impl Bench {
         self.own(CommandBody::Judged { step: ix, judged: Ok(Box::new(judged)) });
     }
 
-    pub fn finish(&mut self, ix: StepIx, outcome: Outcome) {
+    pub(crate) fn finish(&mut self, ix: StepIx, outcome: Outcome) {
         let dispatch = self.run.step(ix).dispatch;
         self.finish_dispatch(ix, dispatch, outcome);
     }
 
-    pub fn finish_dispatch(&mut self, ix: StepIx, dispatch: DispatchNo, outcome: Outcome) {
+    pub(crate) fn finish_dispatch(&mut self, ix: StepIx, dispatch: DispatchNo, outcome: Outcome) {
         self.own(CommandBody::Finished(Box::new(Finished {
             step: ix,
             dispatch,
@@ -187,33 +188,33 @@ impl Bench {
         })));
     }
 
-    pub fn claim(&mut self, ix: StepIx) {
+    pub(crate) fn claim(&mut self, ix: StepIx) {
         let (dispatch, at) = (self.run.step(ix).dispatch, self.now);
         self.own(CommandBody::Started { step: ix, dispatch, process: ProcessId(Uuid::nil()), at });
     }
 
-    pub fn kinds(&self) -> Vec<&'static str> {
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
         self.events.iter().map(|e| e.body.kind()).collect()
     }
 
-    pub fn state(&self, ix: u32) -> StepState {
+    pub(crate) fn state(&self, ix: u32) -> StepState {
         self.run.state(StepIx(ix))
     }
 }
 
-pub fn done() -> Outcome {
+pub(crate) fn done() -> Outcome {
     Outcome::Done { output: Bytes::from_static(b"1"), labels: Labels::NONE, workspace: None }
 }
 
-pub fn changed(base: &str, commit: &str) -> Outcome {
+pub(crate) fn changed(base: &str, commit: &str) -> Outcome {
     let change = WorkspaceChange { base: base.into(), commit: commit.into(), paths: vec!["a".into()] };
     Outcome::Done { output: Bytes::from_static(b"1"), labels: Labels::NONE, workspace: Some(change) }
 }
 
-pub fn transient() -> Outcome {
+pub(crate) fn transient() -> Outcome {
     Outcome::Failed(Failure::transient(ErrorCode::ToolFailed, "no luck"))
 }
 
-pub fn fatal() -> Outcome {
+pub(crate) fn fatal() -> Outcome {
     Outcome::Failed(Failure::fatal(ErrorCode::ToolFailed, "no"))
 }

@@ -10,9 +10,7 @@ async fn lease(locks: &dyn Locks, name: &str, holder: &str, ttl: Duration) -> Le
 }
 
 fn taken_by(holder: &str) -> Lease {
-    Lease::Taken {
-        by: holder.to_owned(),
-    }
+    Lease::Taken { by: holder.to_owned() }
 }
 
 /// Asks until it is granted; tells how long that took.
@@ -46,10 +44,7 @@ pub async fn a_lease_ends_by_itself(locks: &dyn Locks) {
     let asked = Instant::now();
     assert_eq!(lease(locks, "p", "gone", SHORT).await, Lease::Held);
     let waited = until_held(locks, "p", "next").await;
-    assert!(
-        asked.elapsed() >= SHORT * 9 / 10,
-        "held after {waited:?} of {SHORT:?}"
-    );
+    assert!(asked.elapsed() >= SHORT * 9 / 10, "held after {waited:?} of {SHORT:?}");
     assert_eq!(lease(locks, "p", "gone", SHORT).await, taken_by("next"));
 }
 
@@ -75,12 +70,7 @@ pub async fn only_the_holder_releases(locks: &dyn Locks) {
 
 /// The list has the leases of a prefix that are held now, with their holders, and no others.
 pub async fn leases_are_listed_by_prefix(locks: &dyn Locks) {
-    for (name, holder) in [
-        ("owner/1", "a"),
-        ("owner/2", "b"),
-        ("owner", "c"),
-        ("other/1", "d"),
-    ] {
+    for (name, holder) in [("owner/1", "a"), ("owner/2", "b"), ("owner", "c"), ("other/1", "d")] {
         lease(locks, name, holder, LONG).await;
     }
     lease(locks, "owner/3", "e", LONG).await;
@@ -88,10 +78,7 @@ pub async fn leases_are_listed_by_prefix(locks: &dyn Locks) {
     let mut found = locks.leases("owner/").await.expect("leases");
     found.sort();
     let expected = [("owner/1", "a"), ("owner/2", "b")];
-    assert_eq!(
-        found,
-        expected.map(|(name, holder)| (name.to_owned(), holder.to_owned()))
-    );
+    assert_eq!(found, expected.map(|(name, holder)| (name.to_owned(), holder.to_owned())));
     assert_eq!(locks.leases("none").await.expect("leases"), []);
 }
 
@@ -99,16 +86,8 @@ pub async fn leases_are_listed_by_prefix(locks: &dyn Locks) {
 pub async fn names_are_taken_literally(locks: &dyn Locks) {
     for name in hostile_names() {
         let name = format!("x{name}");
-        assert_eq!(
-            lease(locks, &name, &name, LONG).await,
-            Lease::Held,
-            "{name:?}"
-        );
-        assert_eq!(
-            lease(locks, &name, "other", LONG).await,
-            taken_by(&name),
-            "{name:?}"
-        );
+        assert_eq!(lease(locks, &name, &name, LONG).await, Lease::Held, "{name:?}");
+        assert_eq!(lease(locks, &name, "other", LONG).await, taken_by(&name), "{name:?}");
     }
     let starred = locks.leases("xa*").await.expect("leases");
     assert_eq!(starred, [("xa*".to_owned(), "xa*".to_owned())]);

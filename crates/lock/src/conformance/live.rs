@@ -7,10 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 async fn publish(locks: &dyn Locks, channel: &str, message: impl Into<Bytes>) {
-    locks
-        .publish(channel, message.into())
-        .await
-        .expect("publish");
+    locks.publish(channel, message.into()).await.expect("publish");
 }
 
 async fn subscribe(locks: &dyn Locks, channel: &str) -> Box<dyn Live> {
@@ -22,10 +19,7 @@ async fn next(live: &mut Box<dyn Live>) -> Bytes {
 }
 
 async fn nothing(live: &mut Box<dyn Live>) {
-    assert!(
-        timeout(QUIET, live.next()).await.is_err(),
-        "nothing more was to arrive"
-    );
+    assert!(timeout(QUIET, live.next()).await.is_err(), "nothing more was to arrive");
 }
 
 /// A message goes to all who are subscribed.

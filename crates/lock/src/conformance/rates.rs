@@ -43,37 +43,16 @@ pub async fn who_returns_when_told_is_granted(locks: &dyn Locks) {
 /// One bucket's use is not another's; names are text.
 pub async fn buckets_are_apart(locks: &dyn Locks) {
     for name in hostile_names() {
-        assert_eq!(
-            take(locks, &name, SLOW, 1).await,
-            Permit::Granted,
-            "{name:?}"
-        );
-        assert_ne!(
-            take(locks, &name, SLOW, 1).await,
-            Permit::Granted,
-            "{name:?}"
-        );
+        assert_eq!(take(locks, &name, SLOW, 1).await, Permit::Granted, "{name:?}");
+        assert_ne!(take(locks, &name, SLOW, 1).await, Permit::Granted, "{name:?}");
     }
 }
 
 /// A rate of nothing, a negative one, none at all: refused as such, and the bucket stays usable.
 pub async fn a_senseless_rate_is_invalid(locks: &dyn Locks) {
-    for (per_second, burst) in [
-        (0.0, 1),
-        (-1.0, 1),
-        (f64::NAN, 1),
-        (f64::INFINITY, 1),
-        (1.0, 0),
-    ] {
-        let error = locks
-            .take("b", per_second, burst)
-            .await
-            .expect_err("a senseless rate");
-        assert_eq!(
-            error.kind,
-            Kind::Invalid,
-            "{per_second} per second, burst {burst}"
-        );
+    for (per_second, burst) in [(0.0, 1), (-1.0, 1), (f64::NAN, 1), (f64::INFINITY, 1), (1.0, 0)] {
+        let error = locks.take("b", per_second, burst).await.expect_err("a senseless rate");
+        assert_eq!(error.kind, Kind::Invalid, "{per_second} per second, burst {burst}");
     }
     assert_eq!(take(locks, "b", SLOW, 1).await, Permit::Granted);
 }

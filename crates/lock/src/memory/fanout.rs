@@ -38,11 +38,7 @@ impl Fanout {
                 receiver
             }
         };
-        MemoryLive {
-            fanout: Arc::clone(self),
-            channel: channel.to_owned(),
-            receiver: Some(receiver),
-        }
+        MemoryLive { fanout: Arc::clone(self), channel: channel.to_owned(), receiver: Some(receiver) }
     }
 
     pub(super) fn end(&self) {
@@ -61,9 +57,7 @@ impl Fanout {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Channels> {
-        self.channels
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.channels.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,10 +88,7 @@ impl Drop for MemoryLive {
     fn drop(&mut self) {
         let mut channels = self.fanout.write();
         self.receiver = None;
-        if channels
-            .get(&self.channel)
-            .is_some_and(|sender| sender.receiver_count() == 0)
-        {
+        if channels.get(&self.channel).is_some_and(|sender| sender.receiver_count() == 0) {
             channels.remove(&self.channel);
         }
     }

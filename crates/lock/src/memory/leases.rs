@@ -31,9 +31,7 @@ impl Leases {
     pub(super) fn take(&mut self, name: &str, holder: &str, ttl: Duration, now: Instant) -> Lease {
         if let Some(held) = self.held.get_mut(name) {
             if held.by != holder && !held.is_over(now) {
-                return Lease::Taken {
-                    by: held.by.clone(),
-                };
+                return Lease::Taken { by: held.by.clone() };
             }
             if held.by != holder {
                 held.by = holder.to_owned();
@@ -45,14 +43,7 @@ impl Leases {
             self.held.retain(|_, held| !held.is_over(now));
             self.sweep.done(self.held.len());
         }
-        self.held.insert(
-            name.to_owned(),
-            Held {
-                by: holder.to_owned(),
-                since: now,
-                ttl,
-            },
-        );
+        self.held.insert(name.to_owned(), Held { by: holder.to_owned(), since: now, ttl });
         Lease::Held
     }
 

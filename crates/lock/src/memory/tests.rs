@@ -14,21 +14,12 @@ async fn a_lease_ends_exactly_at_its_time_to_live() {
     let locks = MemoryLocks::new();
     assert_eq!(locks.lease("p", "a", TTL).await.unwrap(), Lease::Held);
     tokio::time::advance(TTL - Duration::from_millis(1)).await;
-    assert_eq!(
-        locks.lease("p", "b", TTL).await.unwrap(),
-        Lease::Taken { by: "a".into() }
-    );
-    assert_eq!(
-        locks.leases("").await.unwrap(),
-        [("p".to_owned(), "a".to_owned())]
-    );
+    assert_eq!(locks.lease("p", "b", TTL).await.unwrap(), Lease::Taken { by: "a".into() });
+    assert_eq!(locks.leases("").await.unwrap(), [("p".to_owned(), "a".to_owned())]);
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(locks.leases("").await.unwrap(), []);
     assert_eq!(locks.lease("p", "b", TTL).await.unwrap(), Lease::Held);
-    assert_eq!(
-        locks.lease("p", "a", TTL).await.unwrap(),
-        Lease::Taken { by: "b".into() }
-    );
+    assert_eq!(locks.lease("p", "a", TTL).await.unwrap(), Lease::Taken { by: "b".into() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,18 +29,9 @@ async fn renewing_starts_the_time_anew() {
         assert_eq!(locks.lease("p", "a", TTL).await.unwrap(), Lease::Held);
         tokio::time::advance(TTL * 3 / 4).await;
     }
-    assert_eq!(
-        locks.lease("p", "b", TTL).await.unwrap(),
-        Lease::Taken { by: "a".into() }
-    );
-    assert_eq!(
-        locks.lease("q", "a", Duration::MAX).await.unwrap(),
-        Lease::Held
-    );
-    assert_eq!(
-        locks.lease("q", "b", TTL).await.unwrap(),
-        Lease::Taken { by: "a".into() }
-    );
+    assert_eq!(locks.lease("p", "b", TTL).await.unwrap(), Lease::Taken { by: "a".into() });
+    assert_eq!(locks.lease("q", "a", Duration::MAX).await.unwrap(), Lease::Held);
+    assert_eq!(locks.lease("q", "b", TTL).await.unwrap(), Lease::Taken { by: "a".into() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,10 +79,7 @@ async fn who_lags_loses_the_oldest_only() {
     let mut slow = locks.subscribe("c").await.unwrap();
     let sent = LIVE_BUFFER + 10;
     for n in 0..sent {
-        locks
-            .publish("c", Bytes::from(n.to_string()))
-            .await
-            .unwrap();
+        locks.publish("c", Bytes::from(n.to_string())).await.unwrap();
     }
     let mut got = Vec::new();
     while got.len() < LIVE_BUFFER {

@@ -14,42 +14,24 @@ const P7: PartitionId = PartitionId(7);
 type Arrived = (PartitionId, Delivery);
 
 async fn publish(queue: &dyn Queue, to: PartitionId, bodies: &[Bytes]) {
-    let commands = bodies
-        .iter()
-        .map(|body| (to, message(body.clone())))
-        .collect();
-    queue
-        .publish_commands(commands)
-        .await
-        .expect("publish commands");
+    let commands = bodies.iter().map(|body| (to, message(body.clone()))).collect();
+    queue.publish_commands(commands).await.expect("publish commands");
 }
 
 async fn open(queue: &dyn Queue, partitions: &[PartitionId]) -> Box<dyn Commands> {
-    queue
-        .commands(partitions)
-        .await
-        .expect("open a stream of commands")
+    queue.commands(partitions).await.expect("open a stream of commands")
 }
 
 fn tags(arrived: &[Arrived]) -> Vec<(PartitionId, Tag)> {
-    arrived
-        .iter()
-        .map(|(partition, delivery)| (*partition, delivery.tag))
-        .collect()
+    arrived.iter().map(|(partition, delivery)| (*partition, delivery.tag)).collect()
 }
 
 fn bodies(arrived: &[Arrived]) -> BTreeSet<(PartitionId, Bytes)> {
-    arrived
-        .iter()
-        .map(|(partition, delivery)| (*partition, delivery.body.clone()))
-        .collect()
+    arrived.iter().map(|(partition, delivery)| (*partition, delivery.body.clone())).collect()
 }
 
 fn expected(partition: PartitionId, bodies: &[Bytes]) -> BTreeSet<(PartitionId, Bytes)> {
-    bodies
-        .iter()
-        .map(|body| (partition, body.clone()))
-        .collect()
+    bodies.iter().map(|body| (partition, body.clone())).collect()
 }
 
 /// Takes until this many different commands came, acking none.
@@ -73,20 +55,14 @@ pub async fn commands_arrive_byte_for_byte_at_their_partitions(queue: &dyn Queue
     let mut both = expected(P0, &hostile());
     both.extend(expected(P1, &hostile()));
     assert_eq!(bodies(&take(&mut *low, 2 * count).await), both);
-    assert_eq!(
-        bodies(&take(&mut *high, count).await),
-        expected(P7, &hostile())
-    );
+    assert_eq!(bodies(&take(&mut *high, count).await), expected(P7, &hostile()));
 }
 
 /// Results need no owner to be published.
 pub async fn commands_published_before_anybody_listens_wait(queue: &dyn Queue) {
     publish(queue, P1, &numbered(10)).await;
     let mut stream = open(queue, &[P0, P1]).await;
-    assert_eq!(
-        bodies(&take(&mut *stream, 10).await),
-        expected(P1, &numbered(10))
-    );
+    assert_eq!(bodies(&take(&mut *stream, 10).await), expected(P1, &numbered(10)));
 }
 
 /// An owner that is gone loses no command, and its successor knows.
@@ -202,8 +178,5 @@ pub async fn nudging_nobody_is_harmless(queue: &dyn Queue) {
     queue.nudge(&[P0, P7]).await;
     publish(queue, P0, &numbered(1)).await;
     let mut stream = open(queue, &[P0]).await;
-    assert_eq!(
-        bodies(&take(&mut *stream, 1).await),
-        expected(P0, &numbered(1))
-    );
+    assert_eq!(bodies(&take(&mut *stream, 1).await), expected(P0, &numbered(1)));
 }

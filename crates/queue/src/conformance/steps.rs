@@ -11,18 +11,12 @@ pub(super) fn pool(name: &str) -> Pool {
 }
 
 async fn publish(queue: &dyn Queue, to: &Pool, bodies: &[Bytes]) {
-    let steps = bodies
-        .iter()
-        .map(|body| (to.clone(), message(body.clone())))
-        .collect();
+    let steps = bodies.iter().map(|body| (to.clone(), message(body.clone()))).collect();
     queue.publish_steps(steps).await.expect("publish steps");
 }
 
 async fn open(queue: &dyn Queue, pool: &Pool, prefetch: u32) -> Box<dyn Steps> {
-    queue
-        .steps(pool, prefetch)
-        .await
-        .expect("open a stream of steps")
+    queue.steps(pool, prefetch).await.expect("open a stream of steps")
 }
 
 fn tags(deliveries: &[Delivery]) -> Vec<Tag> {
@@ -60,17 +54,11 @@ pub async fn steps_arrive_byte_for_byte(queue: &dyn Queue) {
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         ..message("traced")
     };
-    queue
-        .publish_steps(vec![(pool.clone(), traced)])
-        .await
-        .expect("publish");
+    queue.publish_steps(vec![(pool.clone(), traced)]).await.expect("publish");
     publish(queue, &pool, &hostile()).await;
     let mut expected = hostile();
     expected.push(Bytes::from_static(b"traced"));
-    assert_eq!(
-        take_and_ack(&mut *stream, expected.len()).await,
-        sorted(expected)
-    );
+    assert_eq!(take_and_ack(&mut *stream, expected.len()).await, sorted(expected));
 }
 
 /// Publishing needs no consumer.
@@ -100,20 +88,9 @@ pub async fn pools_are_apart(queue: &dyn Queue) {
 pub async fn a_republished_step_is_doubtful(queue: &dyn Queue) {
     let pool = pool("p");
     let mut stream = open(queue, &pool, 100).await;
-    let again = Outgoing {
-        republished: true,
-        ..message("again")
-    };
-    queue
-        .publish_steps(vec![(pool, again)])
-        .await
-        .expect("publish");
-    assert!(
-        take(&mut *stream, 1)
-            .await
-            .iter()
-            .all(|delivery| delivery.doubtful)
-    );
+    let again = Outgoing { republished: true, ..message("again") };
+    queue.publish_steps(vec![(pool, again)]).await.expect("publish");
+    assert!(take(&mut *stream, 1).await.iter().all(|delivery| delivery.doubtful));
 }
 
 /// A consumer that is gone loses nothing, and its successor knows.
@@ -139,10 +116,7 @@ pub async fn acked_steps_stay_away(queue: &dyn Queue) {
     assert!(!keep.is_empty());
     drop(first);
     let mut second = open(queue, &pool, 100).await;
-    assert_eq!(
-        take_and_ack(&mut *second, 1).await,
-        [Bytes::from_static(b"7")]
-    );
+    assert_eq!(take_and_ack(&mut *second, 1).await, [Bytes::from_static(b"7")]);
     never(second.recv(1)).await;
 }
 
@@ -158,10 +132,7 @@ pub async fn acking_twice_is_harmless(queue: &dyn Queue) {
     first.ack(&tags(&done)).await.expect("ack again");
     drop(first);
     let mut second = open(queue, &pool, 100).await;
-    assert_eq!(
-        take_and_ack(&mut *second, 1).await,
-        [Bytes::from_static(b"1")]
-    );
+    assert_eq!(take_and_ack(&mut *second, 1).await, [Bytes::from_static(b"1")]);
 }
 
 /// No more than `prefetch` are out; acking makes room, and a full stream waits rather than fails.
@@ -213,10 +184,7 @@ pub async fn streams_of_a_pool_share_the_work(queue: &dyn Queue) {
         stream.ack(&tags(&taken)).await.expect("ack");
         bodies.extend(taken.into_iter().map(|delivery| delivery.body));
     }
-    assert_eq!(
-        bodies.into_iter().collect::<Vec<_>>(),
-        sorted(numbered(100))
-    );
+    assert_eq!(bodies.into_iter().collect::<Vec<_>>(), sorted(numbered(100)));
 }
 
 /// Giving up on a recv, at whatever moment, loses no message.
@@ -228,10 +196,7 @@ pub async fn a_cancelled_recv_loses_nothing(queue: &dyn Queue) {
         let early = cancelled(stream.recv(1)).await;
         publish(queue, &pool, &[body]).await;
         let late = cancelled(stream.recv(1)).await;
-        let taken = [early, late]
-            .into_iter()
-            .flatten()
-            .flat_map(|taken| taken.expect("recv"));
+        let taken = [early, late].into_iter().flatten().flat_map(|taken| taken.expect("recv"));
         bodies.extend(taken.map(|delivery| delivery.body));
     }
     while bodies.len() < 30 {
@@ -245,8 +210,5 @@ pub async fn a_large_batch_arrives(queue: &dyn Queue) {
     let pool = pool("p");
     publish(queue, &pool, &numbered(10_000)).await;
     let mut stream = open(queue, &pool, 500).await;
-    assert_eq!(
-        take_and_ack(&mut *stream, 10_000).await,
-        sorted(numbered(10_000))
-    );
+    assert_eq!(take_and_ack(&mut *stream, 10_000).await, sorted(numbered(10_000)));
 }

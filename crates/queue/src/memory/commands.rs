@@ -40,10 +40,7 @@ struct Listener {
 impl State {
     /// Who must look because these partitions are no longer empty.
     fn listening_to(&self, filled: &BTreeSet<PartitionId>) -> Vec<Arc<Notify>> {
-        let concerned = self
-            .listeners
-            .values()
-            .filter(|l| !l.partitions.is_disjoint(filled));
+        let concerned = self.listeners.values().filter(|l| !l.partitions.is_disjoint(filled));
         concerned.map(|l| Arc::clone(&l.wake)).collect()
     }
 }
@@ -53,11 +50,7 @@ fn wake(streams: &[Arc<Notify>]) {
 }
 
 impl CommandQueue {
-    pub(super) fn push(
-        &self,
-        commands: Vec<(PartitionId, Outgoing)>,
-        now: Timestamp,
-    ) -> Result<(), QueueError> {
+    pub(super) fn push(&self, commands: Vec<(PartitionId, Outgoing)>, now: Timestamp) -> Result<(), QueueError> {
         let mut state = locked(&self.state);
         if state.closed {
             return Err(closed("publish_commands"));
@@ -83,9 +76,7 @@ impl CommandQueue {
         let mut streams = Vec::new();
         for listener in state.listeners.values_mut() {
             let before = listener.nudged.len();
-            let mine = partitions
-                .iter()
-                .filter(|p| listener.partitions.contains(p));
+            let mine = partitions.iter().filter(|p| listener.partitions.contains(p));
             listener.nudged.extend(mine);
             if listener.nudged.len() > before {
                 streams.push(Arc::clone(&listener.wake));
@@ -109,12 +100,8 @@ impl CommandQueue {
             return Err(closed("recv"));
         }
         held.follow(state.life);
-        let State {
-            lanes, listeners, ..
-        } = &mut *state;
-        let listener = listeners
-            .get_mut(&id)
-            .expect("registered until its stream is dropped");
+        let State { lanes, listeners, .. } = &mut *state;
+        let listener = listeners.get_mut(&id).expect("registered until its stream is dropped");
         let nudged: Vec<_> = std::mem::take(&mut listener.nudged).into_iter().collect();
         let (upto, after): (Vec<_>, Vec<_>) = listener.partitions.iter().partition(|p| *p <= turn);
         let mut taken = Vec::new();
@@ -142,10 +129,7 @@ impl CommandQueue {
         }
         let partitions = back.keys().copied().collect();
         for (partition, messages) in back {
-            restore(
-                state.lanes.entry(partition).or_default(),
-                messages.into_iter(),
-            );
+            restore(state.lanes.entry(partition).or_default(), messages.into_iter());
         }
         let streams = state.listening_to(&partitions);
         drop(state);
@@ -156,29 +140,19 @@ impl CommandQueue {
         let mut state = locked(&self.state);
         state.life += 1;
         state.lanes.clear();
-        state
-            .listeners
-            .values_mut()
-            .for_each(|listener| listener.nudged.clear());
+        state.listeners.values_mut().for_each(|listener| listener.nudged.clear());
     }
 
     pub(super) fn close(&self) {
         let mut state = locked(&self.state);
         state.closed = true;
-        let streams: Vec<_> = state
-            .listeners
-            .values()
-            .map(|l| Arc::clone(&l.wake))
-            .collect();
+        let streams: Vec<_> = state.listeners.values().map(|l| Arc::clone(&l.wake)).collect();
         drop(state);
         wake(&streams);
     }
 
     pub(super) fn len(&self, partition: PartitionId) -> usize {
-        locked(&self.state)
-            .lanes
-            .get(&partition)
-            .map_or(0, VecDeque::len)
+        locked(&self.state).lanes.get(&partition).map_or(0, VecDeque::len)
     }
 }
 
@@ -193,10 +167,7 @@ pub(super) struct MemoryCommands {
 }
 
 impl MemoryCommands {
-    pub(super) fn open(
-        queue: Arc<CommandQueue>,
-        partitions: &[PartitionId],
-    ) -> Result<Self, QueueError> {
+    pub(super) fn open(queue: Arc<CommandQueue>, partitions: &[PartitionId]) -> Result<Self, QueueError> {
         let wake = Arc::new(Notify::new());
         let mut state = locked(&queue.state);
         if state.closed {
@@ -211,13 +182,7 @@ impl MemoryCommands {
         };
         state.listeners.insert(id, listener);
         drop(state);
-        Ok(Self {
-            queue,
-            id,
-            wake,
-            turn: PartitionId::default(),
-            held: Held::default(),
-        })
+        Ok(Self { queue, id, wake, turn: PartitionId::default(), held: Held::default() })
     }
 }
 
@@ -225,10 +190,7 @@ impl MemoryCommands {
 impl Commands for MemoryCommands {
     async fn recv(&mut self, max: usize) -> Result<Taken, QueueError> {
         loop {
-            match self
-                .queue
-                .take(self.id, max, &mut self.turn, &mut self.held)?
-            {
+            match self.queue.take(self.id, max, &mut self.turn, &mut self.held)? {
                 Some(taken) => return Ok(taken),
                 // Only this stream waits here, so a wake-up since the look is stored, not lost.
                 None => self.wake.notified().await,
@@ -237,8 +199,7 @@ impl Commands for MemoryCommands {
     }
 
     async fn ack(&mut self, tags: &[(PartitionId, Tag)]) -> Result<(), QueueError> {
-        tags.iter()
-            .for_each(|(partition, tag)| self.held.ack(*partition, *tag));
+        tags.iter().for_each(|(partition, tag)| self.held.ack(*partition, *tag));
         Ok(())
     }
 }

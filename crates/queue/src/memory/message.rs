@@ -17,12 +17,7 @@ pub(super) struct Message {
 
 impl Message {
     pub(super) fn new(number: u64, out: Outgoing, published_at: Timestamp) -> Self {
-        Self {
-            number,
-            body: out.body,
-            published_at,
-            doubtful: out.republished,
-        }
+        Self { number, body: out.body, published_at, doubtful: out.republished }
     }
 
     fn delivery(&self) -> Delivery {
@@ -73,15 +68,7 @@ impl<K: Copy + PartialEq> Held<K> {
         self.follow(life);
         std::mem::take(&mut self.unacked)
             .into_values()
-            .map(|(key, message)| {
-                (
-                    key,
-                    Message {
-                        doubtful: true,
-                        ..message
-                    },
-                )
-            })
+            .map(|(key, message)| (key, Message { doubtful: true, ..message }))
     }
 }
 
@@ -89,7 +76,5 @@ impl<K: Copy + PartialEq> Held<K> {
 pub(super) fn restore(queue: &mut VecDeque<Message>, messages: impl Iterator<Item = Message>) {
     queue.extend(messages);
     // Two sorted runs: the sort finds them and merges.
-    queue
-        .make_contiguous()
-        .sort_by_key(|message| message.number);
+    queue.make_contiguous().sort_by_key(|message| message.number);
 }

@@ -37,11 +37,7 @@ enum Look {
 }
 
 impl PoolQueue {
-    pub(super) fn push(
-        &self,
-        batch: impl Iterator<Item = Outgoing>,
-        now: Timestamp,
-    ) -> Result<(), QueueError> {
+    pub(super) fn push(&self, batch: impl Iterator<Item = Outgoing>, now: Timestamp) -> Result<(), QueueError> {
         let mut state = locked(&self.state);
         if state.closed {
             return Err(closed("publish_steps"));
@@ -74,11 +70,7 @@ impl PoolQueue {
         if count == 0 {
             return Ok(Look::Empty);
         }
-        let taken = state
-            .ready
-            .drain(..count)
-            .map(|message| held.hold((), message))
-            .collect();
+        let taken = state.ready.drain(..count).map(|message| held.hold((), message)).collect();
         let left_some = !state.ready.is_empty();
         drop(state);
         if left_some {
@@ -128,22 +120,14 @@ pub(super) struct MemorySteps {
 impl MemorySteps {
     pub(super) fn open(queue: Arc<PoolQueue>, prefetch: u32) -> Self {
         let prefetch = usize::try_from(prefetch).unwrap_or(usize::MAX).max(1);
-        Self {
-            queue,
-            prefetch,
-            held: Held::default(),
-        }
+        Self { queue, prefetch, held: Held::default() }
     }
 }
 
 #[async_trait]
 impl Steps for MemorySteps {
     async fn recv(&mut self, max: usize) -> Result<Vec<Delivery>, QueueError> {
-        let Self {
-            queue,
-            prefetch,
-            held,
-        } = self;
+        let Self { queue, prefetch, held } = self;
         loop {
             // Before the look: a reset between look and wait must not be missed.
             let reset = queue.reset.notified();

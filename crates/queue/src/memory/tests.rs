@@ -25,11 +25,7 @@ fn pool(name: &str) -> Pool {
 }
 
 fn out(body: &str) -> Outgoing {
-    Outgoing {
-        body: Bytes::copy_from_slice(body.as_bytes()),
-        republished: false,
-        traceparent: None,
-    }
+    Outgoing { body: Bytes::copy_from_slice(body.as_bytes()), republished: false, traceparent: None }
 }
 
 async fn publish(queue: &MemoryQueue, bodies: &[&str]) {
@@ -38,10 +34,7 @@ async fn publish(queue: &MemoryQueue, bodies: &[&str]) {
 }
 
 async fn publish_commands(queue: &MemoryQueue, bodies: &[(u16, &str)]) {
-    let commands = bodies
-        .iter()
-        .map(|(p, body)| (PartitionId(*p), out(body)))
-        .collect();
+    let commands = bodies.iter().map(|(p, body)| (PartitionId(*p), out(body))).collect();
     queue.publish_commands(commands).await.unwrap();
 }
 
@@ -51,10 +44,7 @@ fn at_once<T>(future: impl Future<Output = Result<T, QueueError>>) -> T {
 }
 
 fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
-    deliveries
-        .iter()
-        .map(|d| std::str::from_utf8(&d.body).unwrap())
-        .collect()
+    deliveries.iter().map(|d| std::str::from_utf8(&d.body).unwrap()).collect()
 }
 
 fn tags(deliveries: &[Delivery]) -> Vec<Tag> {
@@ -62,23 +52,14 @@ fn tags(deliveries: &[Delivery]) -> Vec<Tag> {
 }
 
 fn command_bodies(taken: &[(PartitionId, Delivery)]) -> Vec<(u16, &str)> {
-    taken
-        .iter()
-        .map(|(p, d)| (p.0, std::str::from_utf8(&d.body).unwrap()))
-        .collect()
+    taken.iter().map(|(p, d)| (p.0, std::str::from_utf8(&d.body).unwrap())).collect()
 }
 
 #[tokio::test]
 async fn a_fresh_step_is_not_doubtful_and_carries_the_time_of_its_publication() {
     let queue = queue();
     publish(&queue, &["a"]).await;
-    let taken = queue
-        .steps(&pool("p"), 9)
-        .await
-        .unwrap()
-        .recv(9)
-        .await
-        .unwrap();
+    let taken = queue.steps(&pool("p"), 9).await.unwrap().recv(9).await.unwrap();
     assert_eq!(taken[0].published_at, Some(Timestamp(7)));
     assert!(!taken[0].doubtful);
 }
@@ -96,18 +77,9 @@ async fn what_dropped_streams_give_back_stands_in_its_old_order_and_is_doubtful(
     one.ack(&tags(&acked)).await.unwrap();
     drop(two);
     drop(one);
-    let taken = queue
-        .steps(&pool("p"), 9)
-        .await
-        .unwrap()
-        .recv(9)
-        .await
-        .unwrap();
+    let taken = queue.steps(&pool("p"), 9).await.unwrap().recv(9).await.unwrap();
     assert_eq!(bodies(&taken), ["a", "b", "d", "e"]);
-    assert_eq!(
-        taken.iter().map(|d| d.doubtful).collect::<Vec<_>>(),
-        [true, true, true, false]
-    );
+    assert_eq!(taken.iter().map(|d| d.doubtful).collect::<Vec<_>>(), [true, true, true, false]);
 }
 
 #[tokio::test]
@@ -136,9 +108,7 @@ async fn a_stream_that_leaves_something_wakes_the_next() {
     let publishing = async { publish(&queue, &["a", "b", "c"]).await };
     // Single-threaded and in this order: all wait before the one batch, hence the one wake-up, comes.
     let both = async { tokio::join!(waiting, publishing) };
-    let (taken, ()) = tokio::time::timeout(Duration::from_secs(1), both)
-        .await
-        .expect("all woken");
+    let (taken, ()) = tokio::time::timeout(Duration::from_secs(1), both).await.expect("all woken");
     assert!(taken.into_iter().all(|taken| taken.unwrap().len() == 1));
 }
 
@@ -171,13 +141,7 @@ async fn a_wipe_loses_all_changes_the_incarnation_and_frees_prefetch() {
     assert_eq!(bodies(&at_once(waits)), ["c"]);
     stream.ack(&tags(&lost)).await.unwrap();
     drop(stream);
-    let taken = queue
-        .steps(&pool("p"), 9)
-        .await
-        .unwrap()
-        .recv(9)
-        .await
-        .unwrap();
+    let taken = queue.steps(&pool("p"), 9).await.unwrap().recv(9).await.unwrap();
     assert_eq!(bodies(&taken), ["c"]);
 }
 
@@ -198,26 +162,10 @@ async fn closing_ends_streams_and_refuses_the_rest() {
     assert_eq!(b.now_or_never().unwrap().unwrap_err().kind, Kind::Closed);
     assert_eq!(c.now_or_never().unwrap().unwrap_err().kind, Kind::Closed);
     let kind = |result: Result<(), QueueError>| result.unwrap_err().kind;
-    assert_eq!(
-        kind(queue.publish_steps(vec![(pool("p"), out("x"))]).await),
-        Kind::Closed
-    );
-    assert_eq!(
-        kind(queue.publish_steps(vec![(pool("new"), out("x"))]).await),
-        Kind::Closed
-    );
-    assert_eq!(
-        kind(
-            queue
-                .publish_commands(vec![(PartitionId(0), out("x"))])
-                .await
-        ),
-        Kind::Closed
-    );
-    assert_eq!(
-        kind(queue.steps(&pool("p"), 1).await.map(|_| ())),
-        Kind::Closed
-    );
+    assert_eq!(kind(queue.publish_steps(vec![(pool("p"), out("x"))]).await), Kind::Closed);
+    assert_eq!(kind(queue.publish_steps(vec![(pool("new"), out("x"))]).await), Kind::Closed);
+    assert_eq!(kind(queue.publish_commands(vec![(PartitionId(0), out("x"))]).await), Kind::Closed);
+    assert_eq!(kind(queue.steps(&pool("p"), 1).await.map(|_| ())), Kind::Closed);
     assert_eq!(kind(queue.commands(&[]).await.map(|_| ())), Kind::Closed);
 }
 
@@ -238,10 +186,7 @@ async fn a_busy_partition_does_not_starve_the_others() {
 async fn commands_of_a_dropped_stream_return_to_the_other_in_order() {
     let queue = queue();
     let mut stale = queue.commands(&[PartitionId(0)]).await.unwrap();
-    let mut owner = queue
-        .commands(&[PartitionId(0), PartitionId(1)])
-        .await
-        .unwrap();
+    let mut owner = queue.commands(&[PartitionId(0), PartitionId(1)]).await.unwrap();
     publish_commands(&queue, &[(0, "a"), (0, "b"), (0, "c")]).await;
     stale.recv(2).await.unwrap();
     assert_eq!(command_bodies(&owner.recv(9).await.unwrap().0), [(0, "c")]);
@@ -257,14 +202,9 @@ async fn commands_of_a_dropped_stream_return_to_the_other_in_order() {
 #[tokio::test]
 async fn every_stream_of_a_partition_is_told_of_a_nudge_once() {
     let queue = queue();
-    let mut one = queue
-        .commands(&[PartitionId(0), PartitionId(1)])
-        .await
-        .unwrap();
+    let mut one = queue.commands(&[PartitionId(0), PartitionId(1)]).await.unwrap();
     let mut two = queue.commands(&[PartitionId(1)]).await.unwrap();
-    queue
-        .nudge(&[PartitionId(1), PartitionId(1), PartitionId(5)])
-        .await;
+    queue.nudge(&[PartitionId(1), PartitionId(1), PartitionId(5)]).await;
     assert_eq!(one.recv(9).await.unwrap().1, [PartitionId(1)]);
     assert_eq!(two.recv(9).await.unwrap().1, [PartitionId(1)]);
     assert!(one.recv(9).now_or_never().is_none());
@@ -302,21 +242,14 @@ fn every_step_arrives_once_across_threads() {
         .map(|body| std::str::from_utf8(&body).unwrap().parse().unwrap())
         .collect();
     queue.close();
-    consumers
-        .into_iter()
-        .for_each(|consumer| consumer.join().unwrap());
+    consumers.into_iter().for_each(|consumer| consumer.join().unwrap());
     got.sort_unstable();
     assert_eq!(got, (0..STEPS).collect::<Vec<_>>());
     assert!(arrived.try_recv().is_err());
 }
 
-fn on_own_runtime<F: Future<Output = ()>>(
-    start: impl FnOnce() -> F + Send + 'static,
-) -> std::thread::JoinHandle<()> {
+fn on_own_runtime<F: Future<Output = ()>>(start: impl FnOnce() -> F + Send + 'static) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
-        tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap()
-            .block_on(start());
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(start());
     })
 }

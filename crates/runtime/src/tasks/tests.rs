@@ -4,10 +4,7 @@ use std::error::Error as _;
 use std::io;
 use tokio::time::Instant;
 
-const GRACE: Grace = Grace {
-    drain: Duration::from_secs(10),
-    kill: Duration::from_secs(3),
-};
+const GRACE: Grace = Grace { drain: Duration::from_secs(10), kill: Duration::from_secs(3) };
 
 type Never = Result<(), Infallible>;
 
@@ -37,10 +34,7 @@ async fn a_panicking_task_ends_the_others_and_is_named() {
         Never::Ok(())
     });
     let error = tree.run(GRACE).await.unwrap_err();
-    assert!(
-        error.to_string().starts_with("task poller panicked: "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("task poller panicked: "), "{error}");
     assert!(error.to_string().contains("numbers differ"), "{error}");
 }
 
@@ -118,8 +112,7 @@ async fn who_does_not_listen_is_aborted() {
 #[tokio::test]
 async fn a_thread_is_a_task_like_others() {
     let mut tree = TaskTree::new(Shutdown::new());
-    tree.spawn_thread("loop", || async { Err(io::Error::other("lost the store")) })
-        .unwrap();
+    tree.spawn_thread("loop", || async { Err(io::Error::other("lost the store")) }).unwrap();
     let service = until_drained(&tree);
     tree.spawn_service("http", service);
     let error = tree.run(GRACE).await.unwrap_err();
@@ -133,8 +126,5 @@ async fn a_thread_is_a_task_like_others() {
     })
     .unwrap();
     let error = tree.run(GRACE).await.unwrap_err();
-    assert!(
-        error.to_string().starts_with("task loop panicked: "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("task loop panicked: "), "{error}");
 }
