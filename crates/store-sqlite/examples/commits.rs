@@ -1,9 +1,9 @@
 //! What a step costs in the store: `cargo run --release -p aidt-store-sqlite --example commits`.
 //!
-//! 200 runs live at once, each of 10 steps; a batch is 64 finished steps, each of which lets the next one of
-//! its run out: two step rows, a run row and a segment of three events. Beside it one step a transaction, and
-//! the raw limits of the same disk: single-row commits, and writes with an fdatasync each. An argument names
-//! the folder to write in.
+//! 200 runs (or as many as a second argument says) live at once, each of 10 steps; a batch is 64 finished
+//! steps, each of which lets the next one of its run out: two step rows, a run row and a segment of three
+//! events. Beside it one step a transaction, and the raw limits of the same disk: single-row commits, and
+//! writes with an fdatasync each. The first argument names the folder to write in.
 
 use aidt_domain::{BatchId, FORMAT, OutSeq, PartitionId, RunId, StepIx, StepRow, StepState};
 use aidt_store::conformance::build::{output_ref, process_id, run_id, run_row, segment, step_row};
@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-const LIVE: usize = 200;
 const STEPS: u32 = 10;
 
 /// A run on its way.
@@ -38,13 +37,13 @@ struct Load {
 }
 
 impl Load {
-    async fn new(folder: &Path) -> Self {
+    async fn new(folder: &Path, live: usize) -> Self {
         let options = Options::new(PARTITIONS, Arc::new(ManualClock::default()));
         let store = SqliteStore::open(folder.join("aidt.db"), options).expect("the store opens");
         let row = store.take(PartitionId(0), process_id(1), FORMAT).await.expect("the partition is taken");
         let mut load = Self { spent: (Duration::ZERO, 0.0), store, row, live: Vec::new(), begun: 0, at: 0 };
         let mut turn = Turn::default();
-        for _ in 0..LIVE {
+        for _ in 0..live {
             let live = load.begin(&mut turn);
             load.live.push(live);
         }
@@ -65,7 +64,7 @@ impl Load {
     async fn finish(&mut self, count: usize) {
         let mut turn = Turn::default();
         for _ in 0..count {
-            self.at = (self.at + 1) % LIVE;
+            self.at = (self.at + 1) % self.live.len();
             let Live { id, seq, next } = self.live[self.at];
             turn.steps
                 .push((id, StepRow { state: StepState::Done, output: Some(output_ref(seq + 1, 0, 60)), ..out(next) }));
@@ -155,8 +154,9 @@ async fn main() {
     let folder = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
     let folder = tempfile::tempdir_in(folder).expect("a folder");
     raw_limits(folder.path());
-    let mut load = Load::new(folder.path()).await;
-    for (count, batches) in [(64, 100_u32), (64, 1_000), (64, 1_000), (1, 5_000), (LIVE, 300)] {
+    let live = std::env::args().nth(2).map_or(200, |live| live.parse().expect("a number of runs"));
+    let mut load = Load::new(folder.path(), live).await;
+    for (count, batches) in [(64, 100_u32), (64, 1_000), (64, 1_000), (1, 5_000), (200, 300)] {
         let before = load.store.counters();
         load.spent = (Duration::ZERO, 0.0);
         for _ in 0..batches {
@@ -167,4 +167,9 @@ async fn main() {
     }
     let size = std::fs::metadata(folder.path().join("aidt.db")).map_or(0, |file| file.len());
     println!("file: {} MiB after {} runs", size >> 20, load.begun);
+    drop(load);
+    let (began, options) = (Instant::now(), Options::new(PARTITIONS, Arc::new(ManualClock::default())));
+    let store = SqliteStore::open(folder.path().join("aidt.db"), options).expect("the store opens again");
+    let open = store.open_dispatches(PartitionId(0)).await.expect("they are read").len();
+    println!("opened again in {:.1} ms, with {open} steps out", began.elapsed().as_secs_f64() * 1e3);
 }

@@ -13,7 +13,8 @@ pub struct Counters {
     pub rows: u64,
     /// Operations of others that went along with an owner's transaction or were committed while it was idle.
     pub queued: u64,
-    /// Calls of fsync: one a transaction, and three a checkpoint that began a new log.
+    /// Calls of fsync, at most: one a transaction, and three a checkpoint that began a new log. (A transaction
+    /// that changed nothing makes none.)
     pub fsyncs: u64,
     /// Checkpoints: the log copied into the database.
     pub checkpoints: u64,
