@@ -57,8 +57,8 @@ pub struct Owner {
     pub(crate) latest: Timestamp,
     pub(crate) status: watch::Sender<Status>,
     stream: Option<Box<dyn Commands>>,
-    /// The set of held partitions that the stream is open for.
-    streamed: BTreeSet<PartitionId>,
+    /// The set of held partitions that the stream is open for; `None`: it must be opened anew.
+    streamed: Option<BTreeSet<PartitionId>>,
     next_tick: Instant,
     /// When processes were looked at last, and whether somebody nudged since.
     looked: Instant,
@@ -91,7 +91,7 @@ impl Owner {
             latest: Timestamp(0),
             status,
             stream: None,
-            streamed: BTreeSet::new(),
+            streamed: None,
             next_tick: Instant::now(),
             looked: Instant::now(),
             nudged: false,
@@ -167,7 +167,7 @@ impl Owner {
 
     async fn open_stream(&mut self) {
         let wanted: BTreeSet<PartitionId> = self.held.keys().copied().collect();
-        if self.stream.is_some() && wanted == self.streamed {
+        if self.stream.is_some() && Some(&wanted) == self.streamed.as_ref() {
             return;
         }
         // What the old stream had taken and not acked comes again, from the broker.
@@ -180,7 +180,7 @@ impl Owner {
         match self.ports.queue.commands(&partitions).await {
             Ok(stream) => {
                 self.stream = Some(stream);
-                self.streamed = wanted;
+                self.streamed = Some(wanted);
                 // Nudges that came before there was a stream are gone.
                 self.nudged = true;
             }
@@ -279,7 +279,7 @@ impl Owner {
     /// Drops what is in memory of a partition. Nothing is written.
     pub(crate) fn forget(&mut self, partition: PartitionId) {
         // Taken again, it needs a new stream: the old one keeps what it delivered and nobody acked.
-        self.streamed.remove(&partition);
+        self.streamed.take_if(|streamed| streamed.contains(&partition));
         let count = self.ports.store.run_log.partitions();
         let gone = |run: RunId| PartitionId::of(run, count) == partition;
         self.cache.forget(gone);
