@@ -319,9 +319,8 @@ impl World {
 
     /// Nothing waits in an inbox.
     fn is_quiet(&self) -> bool {
-        (0..self.scenario.partitions).all(|p| {
-            now(self.shared.store.inbox(PartitionId(p), 0, 1)).is_ok_and(|rows| rows.is_empty())
-        })
+        (0..self.scenario.partitions)
+            .all(|p| now(self.shared.store.inbox(PartitionId(p), 0, 1)).is_ok_and(|rows| rows.is_empty()))
     }
 
     /// People do what only people can: they find out, and they end what nobody serves.
@@ -351,4 +350,3 @@ impl World {
         }
     }
 }
-

@@ -162,5 +162,6 @@ fn disagreement(row: &RunRow, steps: &[StepRow], truth: &RunTruth) -> Option<Str
         }
     }
     let open = steps.iter().find(|s| !s.state.is_terminal() && s.state != StepState::Unknown);
-    open.filter(|_| row.state.is_terminal()).map(|s| format!("the run is {}, step {} is {}", row.state, s.path, s.state))
+    open.filter(|_| row.state.is_terminal())
+        .map(|s| format!("the run is {}, step {} is {}", row.state, s.path, s.state))
 }

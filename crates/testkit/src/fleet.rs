@@ -155,7 +155,8 @@ impl Workers for View {
                 return;
             }
             state.reports = Some(reports.clone());
-            let earlier: Vec<_> = state.unsettled.iter().map(|(p, (route, ended))| (*p, route.clone(), ended.clone())).collect();
+            let earlier: Vec<_> =
+                state.unsettled.iter().map(|(p, (route, ended))| (*p, route.clone(), ended.clone())).collect();
             let mut told = Vec::new();
             for (placed, route, ended) in earlier.into_iter().filter(|((view, _), ..)| *view != self.number) {
                 let no = state.orphans.last_key_value().map_or(1, |(no, _)| no + 1);
@@ -167,7 +168,9 @@ impl Workers for View {
         if orphans.is_empty() {
             return;
         }
-        self.process.world.line(|| format!("{} is told of {} results of an earlier life", self.process.id, orphans.len()));
+        self.process
+            .world
+            .line(|| format!("{} is told of {} results of an earlier life", self.process.id, orphans.len()));
         self.job(Box::pin(async move {
             for orphan in orphans {
                 if reports.send(orphan).await.is_err() {

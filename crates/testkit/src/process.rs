@@ -5,7 +5,7 @@ use crate::fate::Fate;
 use crate::fleet::{Host, View};
 use crate::ports::{SimLocks, SimQueue, SimStore, check_death};
 use crate::shared::{Shared, WorldClock};
-use aidt_completion_consumer::{Config as OwnerConfig, Owner, Ports as OwnerPorts};
+use aidt_completion_consumer::{Config as OwnerConfig, Handle, Owner, Ports as OwnerPorts, Status};
 use aidt_domain::{Clock, ProcessId, Timestamp};
 use aidt_policy::ActivePolicy;
 use aidt_step_consumer::{Config as ConsumerConfig, Error as ConsumerError, Heart, Life, Ports as ConsumerPorts};
@@ -81,6 +81,8 @@ pub(crate) struct Running {
     pub(crate) shutdown: CancellationToken,
     parts: JoinSet<Ended>,
     drained: u32,
+    handle: Handle,
+    shown: Status,
 }
 
 /// How a process is to be.
@@ -108,7 +110,7 @@ impl Running {
         let mut parts = JoinSet::new();
         let store = Store::new(SimStore::new(Arc::clone(&process)));
         let clock: Arc<dyn Clock> = Arc::new(WorldClock { began: world.clock.began, skew_ms: birth.skew_ms });
-        let (owner, _) = Owner::build(
+        let (owner, handle) = Owner::build(
             OwnerConfig { batch: 64, ..OwnerConfig::new(birth.id) },
             OwnerPorts {
                 store: store.clone(),
@@ -152,13 +154,25 @@ impl Running {
         });
         spawn(&mut parts, process.fate.bind(false, owning), &shutdown);
         spawn(&mut parts, process.fate.bind(false, consuming), &shutdown);
-        spawn(&mut parts, process.fate.bind(true, async move { beating.await; false }), &shutdown);
-        Self { process, shutdown, parts, drained: 0 }
+        spawn(
+            &mut parts,
+            process.fate.bind(true, async move {
+                beating.await;
+                false
+            }),
+            &shutdown,
+        );
+        Self { process, shutdown, parts, drained: 0, handle, shown: Status::default() }
     }
 
     /// Looks after its parts; true while it lives. What panicked breaks an invariant of its own.
     pub(crate) fn look(&mut self) -> bool {
         let world = Arc::clone(&self.process.world);
+        let status = self.handle.status();
+        if status != self.shown {
+            world.line(|| format!("{} owns {:?}; trouble: {:?}", self.process.id, status.held, status.trouble));
+            self.shown = status;
+        }
         while let Some(ended) = self.parts.try_join_next() {
             match ended {
                 Ok(Ended::Killed) => {}
@@ -184,11 +198,7 @@ impl Running {
     }
 }
 
-fn spawn(
-    parts: &mut JoinSet<Ended>,
-    part: impl Future<Output = Option<bool>> + 'static,
-    shutdown: &CancellationToken,
-) {
+fn spawn(parts: &mut JoinSet<Ended>, part: impl Future<Output = Option<bool>> + 'static, shutdown: &CancellationToken) {
     let shutdown = shutdown.clone();
     parts.spawn_local(async move {
         match part.await {
@@ -198,4 +208,3 @@ fn spawn(
         }
     });
 }
-

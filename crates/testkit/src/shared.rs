@@ -60,7 +60,13 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(seed: u64, partitions: u16, plant: Option<Plant>, tracing: bool, jobs: UnboundedSender<Job>) -> Arc<Self> {
+    pub(crate) fn new(
+        seed: u64,
+        partitions: u16,
+        plant: Option<Plant>,
+        tracing: bool,
+        jobs: UnboundedSender<Job>,
+    ) -> Arc<Self> {
         let clock = WorldClock { began: Instant::now(), skew_ms: 0 };
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
         Arc::new(Self {
@@ -139,7 +145,11 @@ impl Shared {
                     for burn in commit.burns.iter().filter(|b| b.won) {
                         s.truth.claims.insert((burn.run, burn.step, burn.dispatch), None);
                     }
-                    s.notes.counts.entry(("command", "burned")).and_modify(|n| *n += commit.burns.len() as u64).or_insert(commit.burns.len() as u64);
+                    s.notes
+                        .counts
+                        .entry(("command", "burned"))
+                        .and_modify(|n| *n += commit.burns.len() as u64)
+                        .or_insert(commit.burns.len() as u64);
                 });
             }
             Err(error) if matches!(error.kind, Kind::Conflict | Kind::Invalid) && matching().next().is_some() => {
@@ -216,7 +226,9 @@ pub(crate) fn now<T>(operation: impl Future<Output = T>) -> T {
 fn shown(run: RunId, event: &Event) -> String {
     let step = event.step.as_ref().map(|p| format!(" step {} dispatch {}", index(p), event.dispatch));
     let more = match &event.body {
-        EventBody::StepFailed { error, .. } | EventBody::StepRetrying { error, .. } | EventBody::StepUnknown { error } => {
+        EventBody::StepFailed { error, .. }
+        | EventBody::StepRetrying { error, .. }
+        | EventBody::StepUnknown { error } => {
             format!(": {error} (effect: {:?})", error.effect)
         }
         EventBody::StepRequeued { reason, .. } | EventBody::StepSkipped { reason } => format!(": {reason}"),

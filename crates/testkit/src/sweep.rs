@@ -22,7 +22,8 @@ pub struct Summary {
 
 impl Summary {
     fn add(&mut self, report: Report) {
-        self.fewest_commands = if self.seeds == 0 { report.commands } else { self.fewest_commands.min(report.commands) };
+        self.fewest_commands =
+            if self.seeds == 0 { report.commands } else { self.fewest_commands.min(report.commands) };
         self.fewest_faults = if self.seeds == 0 { report.faults } else { self.fewest_faults.min(report.faults) };
         self.seeds += 1;
         for (name, n) in &report.counts {

@@ -71,7 +71,11 @@ impl Snapshots {
 pub(crate) async fn show_early(process: &Process, batches: &[Batch]) {
     for batch in batches {
         for row in batch.turn.new_runs.iter().map(|new| &new.row).chain(&batch.turn.runs) {
-            super::locks::check_visible(&process.world, &format!("run:{}", row.id), row.last_seq.to_string().as_bytes());
+            super::locks::check_visible(
+                &process.world,
+                &format!("run:{}", row.id),
+                row.last_seq.to_string().as_bytes(),
+            );
             let message = Bytes::from(row.last_seq.to_string());
             let _ = process.world.locks.publish(&format!("run:{}", row.id), message).await;
         }

@@ -12,7 +12,8 @@ use aidt_domain::{
 use aidt_store::{
     Batch, Catalog, Claim, ClaimRequest, ClaimState, Claims, Commit, DeadLetter, DeadLetters, History, Inbox, InboxRow,
     Journal, JournalEntry, JournalKey, Kind, LogChunk, OpenStep, PartitionRow, PayloadAt, ProcessRow, Processed,
-    Processes, RunFilter, RunLog, RunPage, SegmentRow, StepLogs, StoreError, StoredRun, Submission, Submitted, TimerRow,
+    Processes, RunFilter, RunLog, RunPage, SegmentRow, StepLogs, StoreError, StoredRun, Submission, Submitted,
+    TimerRow,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -125,12 +126,7 @@ impl RunLog for SimStore {
         read!(self, "open_dispatches", self.raw().open_dispatches(partition))
     }
 
-    async fn ready(
-        &self,
-        partition: PartitionId,
-        after: Option<(RunId, StepIx)>,
-        limit: u32,
-    ) -> Result<Vec<OpenStep>> {
+    async fn ready(&self, partition: PartitionId, after: Option<(RunId, StepIx)>, limit: u32) -> Result<Vec<OpenStep>> {
         if let (None, Some(kept)) = (after, self.snapshots.ready(partition)) {
             return Ok(kept);
         }

@@ -153,7 +153,11 @@ impl SimCommands {
             _ => None,
         });
         self.of.insert((*partition, delivery.tag), results.collect());
-        self.process.world.with(|s| commands.iter().for_each(|c| s.notes.count("command", c.body.name())));
+        let world = &self.process.world;
+        world.with(|s| commands.iter().for_each(|c| s.notes.count("command", c.body.name())));
+        for command in &commands {
+            world.line(|| format!("{} receives {} of {}", self.process.id, command.body.name(), command.run));
+        }
     }
 
     fn check_ack(&mut self, tag: (PartitionId, Tag)) {
