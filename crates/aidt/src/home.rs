@@ -69,18 +69,13 @@ impl Home {
 
     /// The token that admits workers, for its owner only. `fresh` is used when there is none yet.
     pub(crate) fn worker_token(&self, fresh: impl FnOnce() -> String) -> Result<String, HostError> {
-        let path = self.token_file();
-        if let Ok(token) = std::fs::read_to_string(&path)
-            && !token.trim().is_empty()
-        {
-            return Ok(token.trim().to_owned());
-        }
-        let token = fresh();
-        let failed = |e: std::io::Error| cannot(ErrorCode::Unavailable, format!("cannot write {}", path.display()), e);
-        let mut file =
-            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path).map_err(failed)?;
-        writeln!(file, "{token}").and_then(|()| file.sync_all()).map_err(failed)?;
-        Ok(token)
+        secret(&self.token_file(), fresh)
+    }
+
+    /// What seals the routes of calls: a later life of this home reads what an earlier one wrote, and no
+    /// worker can write one itself.
+    pub(crate) fn route_secret(&self, fresh: impl FnOnce() -> String) -> Result<String, HostError> {
+        secret(&self.dir.join("route.key"), fresh)
     }
 
     /// Where that token is.
@@ -92,6 +87,20 @@ impl Home {
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
+}
+
+/// A word in a file for its owner only, made when it is not there.
+fn secret(path: &Path, fresh: impl FnOnce() -> String) -> Result<String, HostError> {
+    if let Ok(word) = std::fs::read_to_string(path)
+        && !word.trim().is_empty()
+    {
+        return Ok(word.trim().to_owned());
+    }
+    let word = fresh();
+    let failed = |e: std::io::Error| cannot(ErrorCode::Unavailable, format!("cannot write {}", path.display()), e);
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
+    writeln!(file, "{word}").and_then(|()| file.sync_all()).map_err(failed)?;
+    Ok(word)
 }
 
 fn make(dir: &Path) -> Result<(), HostError> {

@@ -198,7 +198,8 @@ struct Parts<'a> {
 impl Parts<'_> {
     async fn start(self, listener: Option<TcpListener>, resumed: usize) -> Result<Stack, HostError> {
         let token = self.plan.home.worker_token(|| self.ids.token())?;
-        let (hub, driver) = self.hub(&token);
+        let routes = self.plan.home.route_secret(|| self.ids.token())?;
+        let (hub, driver) = self.hub(&token, &routes);
         let life = Life::new(self.process);
         let consumer = self.consumer(&life, &hub)?;
         let heart = Heart::new(life, Arc::clone(&self.adapters.store.processes), vec![consumer.handle()]);
@@ -244,7 +245,7 @@ impl Parts<'_> {
         })
     }
 
-    fn hub(&self, token: &str) -> (Hub, aidt_step_consumer::HubDriver) {
+    fn hub(&self, token: &str, routes: &str) -> (Hub, aidt_step_consumer::HubDriver) {
         let root = |ids: &Ids| {
             let mut key = [0; 32];
             key[..16].copy_from_slice(&ids.bytes::<16>());
@@ -253,8 +254,7 @@ impl Parts<'_> {
         };
         let ids = Arc::clone(&self.ids);
         let mut config = HubConfig::new(root(&self.ids), Arc::new(move || ids.bytes::<16>()));
-        // Routes of results must be read by the next life of this home: their key is the token's digest.
-        config.route_keys = aidt_grants::RootKeys::new(aidt_domain::Digest::of(format!("route\n{token}").as_bytes()).0);
+        config.route_keys = aidt_grants::RootKeys::new(aidt_domain::Digest::of(routes.as_bytes()).0);
         config.admission = Admission::nobody().with(token);
         config.catalogue = self.catalogue.iter().map(|t| (t.name.clone(), t.clone())).collect();
         Hub::new(config, Arc::clone(&self.clock))

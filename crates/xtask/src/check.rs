@@ -10,9 +10,7 @@ use std::path::Path;
 const MAX_LINES: usize = 500;
 
 /// Files that may be longer, and why.
-const LONGER: &[(&str, &str)] = &[
-    ("services/completion-consumer/src/turn.rs", "one turn, read from top to bottom"),
-];
+const LONGER: &[(&str, &str)] = &[("services/completion-consumer/src/turn.rs", "one turn, read from top to bottom")];
 
 /// Which crates of ours each crate may depend on (beyond `aidt-domain`, which all may). Dev-dependencies
 /// are free. Adapters depend on their port only; services on ports, never on adapters or each other; only
@@ -38,8 +36,15 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "aidt-completion-consumer",
         &[
-            "aidt-engine", "aidt-expr", "aidt-policy", "aidt-grants", "aidt-proto", "aidt-artifacts", "aidt-store",
-            "aidt-queue", "aidt-lock",
+            "aidt-engine",
+            "aidt-expr",
+            "aidt-policy",
+            "aidt-grants",
+            "aidt-proto",
+            "aidt-artifacts",
+            "aidt-store",
+            "aidt-queue",
+            "aidt-lock",
         ],
     ),
     (
@@ -50,8 +55,15 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "aidt-gateway",
         &[
-            "aidt-plan", "aidt-expr", "aidt-engine", "aidt-policy", "aidt-proto", "aidt-artifacts", "aidt-store",
-            "aidt-queue", "aidt-lock",
+            "aidt-plan",
+            "aidt-expr",
+            "aidt-engine",
+            "aidt-policy",
+            "aidt-proto",
+            "aidt-artifacts",
+            "aidt-store",
+            "aidt-queue",
+            "aidt-lock",
         ],
     ),
 ];
@@ -100,7 +112,8 @@ fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
 
 fn directions(metadata: &Value) -> Result<()> {
     let table: BTreeMap<&str, &[&str]> = DIRECTIONS.iter().copied().collect();
-    let ours: BTreeSet<&str> = packages(metadata).filter(|p| p["source"].is_null()).filter_map(|p| p["name"].as_str()).collect();
+    let ours: BTreeSet<&str> =
+        packages(metadata).filter(|p| p["source"].is_null()).filter_map(|p| p["name"].as_str()).collect();
     let mut wrong = Vec::new();
     for package in packages(metadata).filter(|p| p["source"].is_null()) {
         let name = package["name"].as_str().unwrap_or_default();
@@ -144,7 +157,8 @@ fn is_met(expression: &str, allowed: &BTreeSet<&str>) -> bool {
 }
 
 fn tracked(root: &Path) -> Result<Vec<String>> {
-    let output = std::process::Command::new("git").current_dir(root).args(["ls-files"]).output().context("git ls-files")?;
+    let output =
+        std::process::Command::new("git").current_dir(root).args(["ls-files"]).output().context("git ls-files")?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
@@ -183,7 +197,13 @@ mod tests {
     #[test]
     fn licence_expressions() {
         let allowed = ["MIT", "Apache-2.0", "Unicode-3.0"].into();
-        for ok in ["MIT", "MIT OR GPL-3.0", "MIT/Apache-2.0", "(MIT OR Apache-2.0) AND Unicode-3.0", "Apache-2.0 WITH LLVM-exception"] {
+        for ok in [
+            "MIT",
+            "MIT OR GPL-3.0",
+            "MIT/Apache-2.0",
+            "(MIT OR Apache-2.0) AND Unicode-3.0",
+            "Apache-2.0 WITH LLVM-exception",
+        ] {
             assert!(is_met(ok, &allowed), "{ok}");
         }
         assert!(!is_met("GPL-3.0", &allowed));
