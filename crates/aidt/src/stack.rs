@@ -28,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 /// Everything that runs here, for the process's row.
 const SERVICES: &str = "gateway,completion-consumer,step-consumer,tool-worker";
 
+/// How long a start may take before it is given up, with the reason.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
 /// How a stack is to be started.
 pub(crate) struct Plan<'a> {
     pub(crate) settings: &'a Settings,
@@ -82,15 +85,19 @@ impl Stack {
 
     /// Waits until the owner holds its partitions and the built-in worker is welcome.
     pub(crate) async fn ready(&mut self) -> Result<(), HostError> {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-        self.owner_view.holds(PARTITIONS).await;
-        while !(self.worker_ready)() {
-            if tokio::time::Instant::now() > deadline {
-                return Err(HostError::new(ErrorCode::Unavailable, "the built-in worker did not connect in 30 s"));
+        let ready = async {
+            self.owner_view.holds(PARTITIONS).await;
+            while !(self.worker_ready)() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        if tokio::time::timeout(READY_WITHIN, ready).await.is_ok() {
+            return Ok(());
         }
-        Ok(())
+        let why = self.owner_view.status().trouble;
+        let why = why.unwrap_or_else(|| "the built-in worker did not connect".to_owned());
+        let message = format!("not ready after {} s: {why}", READY_WITHIN.as_secs());
+        Err(HostError::new(ErrorCode::Unavailable, message))
     }
 
     /// Until a service ends that should not; why.
