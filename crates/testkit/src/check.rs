@@ -6,7 +6,7 @@ use crate::truth::RunTruth;
 use crate::world::{Submitted, World};
 use aidt_domain::{Generation, PartitionId, Project, RunRow, Seq, StepRow, StepState};
 use aidt_engine::{PoolView, Pools, Run, explain};
-use aidt_store::{DeadLetters as _, History as _, RunLog as _};
+use aidt_store::{DeadLetters as _, History as _, Processes as _, RunLog as _};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -41,8 +41,10 @@ impl World {
         }
     }
 
-    /// What was handed out is in a queue, or with somebody.
+    /// What was handed out is in a queue, or with somebody who lives.
     pub(crate) fn check_published(&self) {
+        let live = now(self.shared.store.live(4_000)).map(|(rows, _)| rows).unwrap_or_default();
+        let live: BTreeSet<_> = live.iter().map(|row| row.id).collect();
         for p in 0..self.scenario.partitions {
             let open = now(self.shared.store.open_dispatches(PartitionId(p))).unwrap_or_default();
             for step in open {
@@ -53,6 +55,10 @@ impl World {
                     let old = out.is_some_and(|o| self.shared.now().since(o.dispatched_at) > TAKEOVER);
                     old && !truth.published.contains(&key) && !truth.claims.contains_key(&key)
                 });
+                let holder = self.shared.with(|s| s.truth.claims.get(&key).copied().flatten());
+                if let Some(dead) = holder.filter(|holder| !live.contains(holder)) {
+                    self.shared.breaks(Invariant::Time, || format!("{key:?} is left with {dead}, which is dead"));
+                }
                 if lost {
                     self.shared.breaks(Invariant::Time, || format!("{key:?} was handed out and is in no queue"));
                 }

@@ -6,7 +6,7 @@ use crate::fleet::{Host, View};
 use crate::ports::{SimLocks, SimQueue, SimStore, check_death};
 use crate::shared::{Shared, WorldClock};
 use aidt_completion_consumer::{Config as OwnerConfig, Handle, Owner, Ports as OwnerPorts, Status};
-use aidt_domain::{Clock, ProcessId, Timestamp};
+use aidt_domain::{ProcessId, Timestamp};
 use aidt_policy::ActivePolicy;
 use aidt_step_consumer::{Config as ConsumerConfig, Error as ConsumerError, Heart, Life, Ports as ConsumerPorts};
 use aidt_store::Store;
@@ -108,60 +108,10 @@ impl Running {
         world.line(|| format!("{} starts, its clock off by {} ms", birth.id, birth.skew_ms));
         let shutdown = CancellationToken::new();
         let mut parts = JoinSet::new();
-        let store = Store::new(SimStore::new(Arc::clone(&process)));
-        let clock: Arc<dyn Clock> = Arc::new(WorldClock { began: world.clock.began, skew_ms: birth.skew_ms });
-        let (owner, handle) = Owner::build(
-            OwnerConfig { batch: 64, ..OwnerConfig::new(birth.id) },
-            OwnerPorts {
-                store: store.clone(),
-                queue: Arc::new(SimQueue(Arc::clone(&process))),
-                locks: Arc::new(SimLocks(Arc::clone(&process))),
-                clock,
-                policy: Arc::clone(policy),
-            },
-        );
-        let life = Life::new(birth.id);
-        let ports = ConsumerPorts {
-            store: store.clone(),
-            queue: Arc::new(SimQueue(Arc::clone(&process))),
-            locks: Arc::new(SimLocks(Arc::clone(&process))),
-            workers: View::open(Arc::clone(host), Arc::clone(&process)),
-            policy: Arc::clone(policy),
-        };
-        let config = ConsumerConfig {
-            service: "completion-consumer,step-consumer".to_owned(),
-            environment: "embedded".to_owned(),
-            drain_grace: Duration::from_secs(3),
-            ..ConsumerConfig::default()
-        };
-        let consumer = aidt_step_consumer::build(config, Arc::clone(&life), ports).expect("the settings are valid");
-        let heart = Heart::new(life, store.processes, vec![consumer.handle()]);
-        let stops = shutdown.clone();
-        let owning = async move { owner.run(stops).await.is_ok() };
-        let (stops, me) = (shutdown.clone(), Arc::clone(&process));
-        let consuming = async move {
-            let ended = consumer.run(stops).await;
-            if let Err(ConsumerError::TakenForDead(_)) = &ended {
-                check_death(&me);
-            }
-            ended.is_ok()
-        };
-        let beating = aidt_runtime::heartbeat::every(Duration::from_secs(1), move || {
-            let heart = heart.clone();
-            async move {
-                heart.beat().await;
-            }
-        });
-        spawn(&mut parts, process.fate.bind(false, owning), &shutdown);
-        spawn(&mut parts, process.fate.bind(false, consuming), &shutdown);
-        spawn(
-            &mut parts,
-            process.fate.bind(true, async move {
-                beating.await;
-                false
-            }),
-            &shutdown,
-        );
+        let ports = PortsOf::new(&process);
+        let handle = own(&ports, policy, &shutdown, &mut parts);
+        let workers = View::open(Arc::clone(host), Arc::clone(&process));
+        consume(&ports, policy, workers, &shutdown, &mut parts);
         Self { process, shutdown, parts, drained: 0, handle, shown: Status::default() }
     }
 
@@ -196,6 +146,85 @@ impl Running {
         }
         !self.process.fate.is_dead()
     }
+}
+
+/// The ports as one process sees them.
+struct PortsOf {
+    process: Arc<Process>,
+    store: Store,
+    queue: Arc<SimQueue>,
+    locks: Arc<SimLocks>,
+}
+
+impl PortsOf {
+    fn new(process: &Arc<Process>) -> Self {
+        Self {
+            process: Arc::clone(process),
+            store: Store::new(SimStore::new(Arc::clone(process))),
+            queue: Arc::new(SimQueue(Arc::clone(process))),
+            locks: Arc::new(SimLocks(Arc::clone(process))),
+        }
+    }
+}
+
+/// The owner.
+fn own(of: &PortsOf, policy: &Arc<ActivePolicy>, shutdown: &CancellationToken, parts: &mut JoinSet<Ended>) -> Handle {
+    let process = &of.process;
+    let clock = WorldClock { began: process.world.clock.began, skew_ms: process.skew_ms };
+    let ports = OwnerPorts {
+        store: of.store.clone(),
+        queue: of.queue.clone(),
+        locks: of.locks.clone(),
+        clock: Arc::new(clock),
+        policy: Arc::clone(policy),
+    };
+    let (owner, handle) = Owner::build(OwnerConfig { batch: 64, ..OwnerConfig::new(process.id) }, ports);
+    let stops = shutdown.clone();
+    spawn(parts, process.fate.bind(false, async move { owner.run(stops).await.is_ok() }), shutdown);
+    handle
+}
+
+/// The step consumer and its heart.
+fn consume(
+    of: &PortsOf,
+    policy: &Arc<ActivePolicy>,
+    workers: Arc<View>,
+    shutdown: &CancellationToken,
+    parts: &mut JoinSet<Ended>,
+) {
+    let life = Life::new(of.process.id);
+    let ports = ConsumerPorts {
+        store: of.store.clone(),
+        queue: of.queue.clone(),
+        locks: of.locks.clone(),
+        workers,
+        policy: Arc::clone(policy),
+    };
+    let config = ConsumerConfig {
+        service: "completion-consumer,step-consumer".to_owned(),
+        environment: "embedded".to_owned(),
+        drain_grace: Duration::from_secs(3),
+        ..ConsumerConfig::default()
+    };
+    let consumer = aidt_step_consumer::build(config, Arc::clone(&life), ports).expect("the settings are valid");
+    let heart = Heart::new(life, of.store.processes.clone(), vec![consumer.handle()]);
+    let (stops, process) = (shutdown.clone(), Arc::clone(&of.process));
+    let consuming = async move {
+        let ended = consumer.run(stops).await;
+        if let Err(ConsumerError::TakenForDead(_)) = &ended {
+            check_death(&process);
+        }
+        ended.is_ok()
+    };
+    let beating = async move {
+        let beat = || async {
+            heart.beat().await;
+        };
+        aidt_runtime::heartbeat::every(Duration::from_secs(1), beat).await;
+        false
+    };
+    spawn(parts, of.process.fate.bind(false, consuming), shutdown);
+    spawn(parts, of.process.fate.bind(true, beating), shutdown);
 }
 
 fn spawn(parts: &mut JoinSet<Ended>, part: impl Future<Output = Option<bool>> + 'static, shutdown: &CancellationToken) {

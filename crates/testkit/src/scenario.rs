@@ -31,6 +31,7 @@ pub(crate) enum Action {
     Disconnect,
     Down(Port, u64),
     LoseWorkers(usize),
+    ChangePolicy,
     Resize(usize, u32),
 }
 
@@ -132,7 +133,7 @@ impl Scenario {
         let end = self.lasts_ms;
         for _ in 0..self.rng.between(1, 9) {
             let host = usize::try_from(self.rng.below(self.hosts as u64)).expect("small");
-            let action = match self.rng.below(30) {
+            let action = match self.rng.below(32) {
                 0 => Action::Kill(host),
                 1..=3 => Action::KillAfter(host, u32::try_from(self.rng.between(1, 400)).expect("small")),
                 4..=9 => {
@@ -152,6 +153,7 @@ impl Scenario {
                 26 => Action::Down(Port::Queue, self.rng.between(50, 5_000)),
                 27 => Action::Down(Port::Locks, self.rng.between(50, 8_000)),
                 28 => Action::LoseWorkers(host),
+                29..=30 => Action::ChangePolicy,
                 _ => Action::Resize(host, u32::try_from(self.rng.between(1, 8)).expect("small")),
             };
             self.at(100, end, action);

@@ -172,86 +172,107 @@ fn step_event(run: RunId, truth: &mut RunTruth, ix: StepIx, event: &Event, witne
     let effect = truth.effects.get(ix.0 as usize).copied().unwrap_or(Effect::Read);
     let (state, poisoned) = (truth.state, truth.poisoned);
     let step = truth.steps.entry(ix).or_insert_with(StepTruth::new);
-    let kind = event.body.kind();
-    let was = step.state;
-    let why = |what: &str| format!("{run} step {ix} dispatch {}: {kind} while {was}: {what}", event.dispatch);
     if matches!(event.body, EventBody::StepDispatched { .. }) {
-        if event.dispatch != step.dispatch.next() || was.is_out() || was.is_terminal() {
-            witness.breaks(Invariant::RecordedOnce, || why("handed out though it is out or over"));
-        }
-        if state != RunState::Running {
-            witness.breaks(Invariant::CancelWinsOrLoses, || why("handed out though its run is not running"));
-        }
-        if let Some(wake) = step.wake_at.take()
-            && witness.now < wake
-        {
-            witness.breaks(Invariant::Time, || why(&format!("it was not to start before {wake}")));
-        }
-        step.dispatch = event.dispatch;
-        step.dispatched_at = witness.now;
-        step.state = StepState::Dispatched;
-        return;
+        return handed_out(run, state, ix, step, event, witness);
     }
+    let why = why(run, ix, step.state, event);
     if event.dispatch != step.dispatch {
         let current = step.dispatch;
         witness.breaks(Invariant::RecordedOnce, || why(&format!("the current dispatch is {current}")));
     }
+    let is_open = step.state.is_out() || step.state == StepState::Unknown;
     let unsure = effect == Effect::Once
         && !poisoned
-        && (was.is_out() || was == StepState::Unknown)
+        && is_open
         && witness.ledger.of(run, ix, event.dispatch).any(|e| e.happened || e.is_unclear());
+    if unsure && !step.resolved {
+        check_unsure(&event.body, witness, &why);
+    }
+    check_once(step.state, effect, event, witness, &why);
+    follow(step, &event.body);
+}
+
+/// What happened to which step, for a violation.
+fn why(run: RunId, ix: StepIx, was: StepState, event: &Event) -> impl Fn(&str) -> String {
+    let (kind, dispatch) = (event.body.kind(), event.dispatch);
+    move |what| format!("{run} step {ix} dispatch {dispatch}: {kind} while {was}: {what}")
+}
+
+fn handed_out(run: RunId, state: RunState, ix: StepIx, step: &mut StepTruth, event: &Event, witness: &mut Witness<'_>) {
+    let why = why(run, ix, step.state, event);
+    if event.dispatch != step.dispatch.next() || step.state.is_out() || step.state.is_terminal() {
+        witness.breaks(Invariant::RecordedOnce, || why("handed out though it is out or over"));
+    }
+    if state != RunState::Running {
+        witness.breaks(Invariant::CancelWinsOrLoses, || why("handed out though its run is not running"));
+    }
+    if let Some(wake) = step.wake_at.take()
+        && witness.now < wake
+    {
+        witness.breaks(Invariant::Time, || why(&format!("it was not to start before {wake}")));
+    }
+    step.dispatch = event.dispatch;
+    step.dispatched_at = witness.now;
+    step.state = StepState::Dispatched;
+}
+
+/// A `once` call may have had its effect: that is not a failure, and no reason for another try.
+fn check_unsure(body: &EventBody, witness: &mut Witness<'_>, why: &dyn Fn(&str) -> String) {
+    match body {
+        EventBody::StepFailed { .. } | EventBody::StepRetrying { .. } | EventBody::StepRequeued { .. } => {
+            witness.breaks(Invariant::EffectsAsClassed, || why("nobody knows that its effect did not happen"));
+        }
+        EventBody::StepCancelled { .. } => {
+            witness.breaks(Invariant::CancelWinsOrLoses, || why("somebody runs it, or has run it"));
+        }
+        _ => {}
+    }
+}
+
+/// An end is recorded for what had not ended, from a result of this very dispatch.
+fn check_once(was: StepState, effect: Effect, event: &Event, witness: &mut Witness<'_>, why: &dyn Fn(&str) -> String) {
+    let over = match &event.body {
+        EventBody::StepFinished { .. } => !was.is_out() && was != StepState::Unknown,
+        EventBody::StepFailed { .. } | EventBody::StepCancelled { .. } | EventBody::StepSkipped { .. } => {
+            was.is_terminal()
+        }
+        EventBody::StepUnknown { .. } | EventBody::StepStarted { .. } => !was.is_out(),
+        EventBody::StepResolved { .. } => was != StepState::Unknown,
+        _ => false,
+    };
+    if over {
+        witness.breaks(Invariant::RecordedOnce, || why("its dispatch is over"));
+    }
     match &event.body {
+        EventBody::StepFinished { .. } => check_output(event, witness, why),
+        EventBody::StepUnknown { .. } if effect != Effect::Once => {
+            witness.breaks(Invariant::EffectsAsClassed, || why("its effect is not once"));
+        }
+        _ => {}
+    }
+}
+
+/// The state that an event says a step is in.
+fn follow(step: &mut StepTruth, body: &EventBody) {
+    match body {
         EventBody::StepStarted { .. } => step.state = StepState::Running,
-        EventBody::StepFinished { .. } => {
-            if !was.is_out() && was != StepState::Unknown {
-                witness.breaks(Invariant::RecordedOnce, || why("its dispatch is over"));
-            }
-            check_output(event, witness, &why);
-            step.state = StepState::Done;
-        }
-        EventBody::StepFailed { .. } => {
-            if was.is_terminal() {
-                witness.breaks(Invariant::RecordedOnce, || why("its dispatch is over"));
-            }
-            if unsure && !step.resolved {
-                witness.breaks(Invariant::EffectsAsClassed, || why("nobody knows that its effect did not happen"));
-            }
-            step.state = StepState::Failed;
-        }
+        EventBody::StepFinished { .. } => step.state = StepState::Done,
+        EventBody::StepFailed { .. } => step.state = StepState::Failed,
         EventBody::StepRetrying { until, .. } => {
-            if unsure {
-                witness.breaks(Invariant::EffectsAsClassed, || why("nobody knows that its effect did not happen"));
-            }
             step.wake_at = Some(*until);
             step.state = StepState::BackingOff;
         }
         EventBody::StepRequeued { until, .. } => {
-            if unsure {
-                witness.breaks(Invariant::EffectsAsClassed, || why("nobody knows that its effect did not happen"));
-            }
             step.wake_at = *until;
             step.state = if until.is_some() { StepState::BackingOff } else { StepState::Ready };
         }
-        EventBody::StepUnknown { .. } => {
-            if effect != Effect::Once {
-                witness.breaks(Invariant::EffectsAsClassed, || why("its effect is not once"));
-            }
-            step.state = StepState::Unknown;
-        }
+        EventBody::StepUnknown { .. } => step.state = StepState::Unknown,
         EventBody::StepResolved { resolve, .. } => match resolve.as_str() {
             "done" => step.state = StepState::Done,
             "retry" => reset(step),
             _ => step.resolved = true,
         },
-        EventBody::StepCancelled { .. } => {
-            if was.is_terminal() {
-                witness.breaks(Invariant::RecordedOnce, || why("its dispatch is over"));
-            }
-            if unsure {
-                witness.breaks(Invariant::CancelWinsOrLoses, || why("somebody runs it, or has run it"));
-            }
-            step.state = StepState::Cancelled;
-        }
+        EventBody::StepCancelled { .. } => step.state = StepState::Cancelled,
         EventBody::StepSkipped { .. } => step.state = StepState::Skipped,
         EventBody::StepDenied { .. } => step.state = StepState::Denied,
         _ => {}

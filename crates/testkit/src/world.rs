@@ -106,10 +106,15 @@ pub(crate) struct World {
     _jobs: JoinSet<()>,
 }
 
-/// The shipped policy; compiling it is not what worlds are about.
-fn policy() -> Arc<Bundle> {
-    static BUNDLE: OnceLock<Arc<Bundle>> = OnceLock::new();
-    Arc::clone(BUNDLE.get_or_init(Bundle::shipped))
+/// The shipped policy, and another that decides the same; compiling them is not what worlds are about.
+fn policies() -> &'static [Arc<Bundle>; 2] {
+    static BUNDLES: OnceLock<[Arc<Bundle>; 2]> = OnceLock::new();
+    BUNDLES.get_or_init(|| {
+        let shipped = Bundle::shipped();
+        let settings = serde_json::json!({"settings": {"deny": ["sim.never"]}});
+        let other = Bundle::from_modules(shipped.modules().to_vec(), Some(settings));
+        [shipped, other.expect("the shipped modules compile with settings")]
+    })
 }
 
 async fn serve(mut jobs: UnboundedReceiver<Job>) {
@@ -150,7 +155,7 @@ impl World {
             places: (0..scenario.hosts).map(place).collect(),
             runs: BTreeMap::new(),
             accepted: Vec::new(),
-            policy: Arc::new(ActivePolicy::new(policy())),
+            policy: Arc::new(ActivePolicy::new(Arc::clone(&policies()[0]))),
             _jobs: jobs,
             shared,
             scenario,
@@ -214,6 +219,15 @@ impl World {
             if place.up_at <= now {
                 self.start(i);
             }
+        }
+    }
+
+    /// The revision moves on; steps that wait are judged again.
+    pub(crate) fn change_policy(&mut self) {
+        self.shared.fault("change_policy", String::new);
+        let next = policies().iter().find(|bundle| bundle.revision() != self.policy.revision());
+        if let Some(bundle) = next {
+            self.policy.replace(Arc::clone(bundle));
         }
     }
 

@@ -1,9 +1,11 @@
 //! The ports as one process sees them: they pause, fail before the effect, fail after it, double and reorder.
 //! Behind them is the real thing in memory. Plants live here, and nowhere else.
 
+mod claims;
 mod loads;
 mod locks;
 mod queue;
+mod reads;
 mod store;
 mod streams;
 
