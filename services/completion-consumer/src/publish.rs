@@ -87,7 +87,8 @@ impl Owner {
     pub(crate) async fn show_runs(&self, turn: &Turn) {
         for (run, work) in &turn.works {
             let Some(last) = work.events.last() else { continue };
-            let message = Bytes::from(last.seq.to_string());
+            let Some(state) = self.cache.peek(*run).map(|c| c.run.row.state) else { continue };
+            let message = Bytes::from(format!("{} {state}", last.seq));
             if let Err(error) = self.ports.locks.publish(&format!("run:{run}"), message).await {
                 tracing::debug!(%run, error = %Chain(&error), "subscribers poll instead");
             }

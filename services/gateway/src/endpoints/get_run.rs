@@ -4,7 +4,7 @@ use crate::Api;
 use crate::read::run_view::{RunView, view};
 use crate::read::{Found, ReadError, Watch, find};
 use crate::web::{Caller, Params, Problem, RunOf};
-use aidt_domain::{Project, RunId, Seq};
+use aidt_domain::{Project, RunId};
 use axum::Json;
 use axum::extract::State;
 use http::Uri;
@@ -51,15 +51,13 @@ async fn ended(api: &Api, project: &Project, run: RunId, deadline: Instant) -> R
     let mut watch = Watch::open(&api.locks, run, api.config.poll).await;
     loop {
         let found = find(api, project, run).await?;
-        let seen = match &found {
-            Found::Stored(row) if row.state.is_terminal() => return Ok(found),
-            Found::Stored(row) => row.last_seq,
-            Found::Accepted(_) => Seq(0),
-        };
+        if matches!(&found, Found::Stored(row) if row.state.is_terminal()) {
+            return Ok(found);
+        }
         tokio::select! {
             biased;
             () = api.shutdown.cancelled() => return Ok(found),
-            changed = timeout_at(deadline, watch.changed(seen)) => if changed.is_err() {
+            ended = timeout_at(deadline, watch.ended()) => if ended.is_err() {
                 return find(api, project, run).await;
             },
         }
