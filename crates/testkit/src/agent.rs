@@ -6,7 +6,7 @@ use crate::ports::SimStore;
 use crate::process::Process;
 use crate::shared::ms;
 use crate::tool::{done, route, stopped};
-use aidt_domain::{Digest, Effect, EffectHint, Failure, StepMessage};
+use aidt_domain::{Digest, Effect, EffectHint, ErrorCode, Failure, StepMessage};
 use aidt_step_consumer::{AgentJournal, Begun, CallSpec, Called, Ended, JournalError, Reply, ToolCall, ToolResult};
 use aidt_store::{Journal, JournalKey};
 use bytes::Bytes;
@@ -23,28 +23,28 @@ pub(crate) async fn execute(host: Arc<Host>, process: Arc<Process>, placed: Plac
         () = signals.cancel.cancelled() => stopped(EffectHint::Maybe),
         thought = think(&process, &call.step) => match thought {
             Ok(()) => done(&call.step, u64::from(CALLS), ""),
-            Err(error) => gave_up(&process, &error),
+            Err(error) => {
+                process.world.line(|| format!("an agent of {} gives up: {error}", process.id));
+                match error {
+                    // Whoever has been replaced says nothing.
+                    JournalError::NotCurrent(_) => return host.forget(placed),
+                    other => ToolResult::Failed(Failure::fatal(ErrorCode::Internal, other.to_string())),
+                }
+            }
         },
     };
     let ended = Ended { result, worker: "agent".into(), began_ago: Some(begun_at.elapsed()) };
     host.ended(placed, route(&call.step), ended).await;
 }
 
-/// Whoever has been replaced says nothing that counts.
-fn gave_up(process: &Process, error: &JournalError) -> ToolResult {
-    process.world.line(|| format!("an agent of {} gives up: {error}", process.id));
-    match error {
-        JournalError::NotCurrent(_) => ToolResult::Lost { started: true },
-        other => ToolResult::Failed(Failure::fatal(aidt_domain::ErrorCode::Internal, other.to_string())),
-    }
-}
-
 async fn think(process: &Arc<Process>, step: &Arc<StepMessage>) -> Result<(), JournalError> {
     let world = &process.world;
     let port: Arc<dyn Journal> = SimStore::new(Arc::clone(process));
     world.start(step);
-    let mut journal = AgentJournal::open(port, Arc::clone(step), process.id).await?;
     let key = JournalKey { run: step.run, step: step.step, generation: step.generation, attempt: step.attempt };
+    // Of what is recorded later, a call may be in flight here already.
+    let known = world.with(|s| s.ledger.recorded(&key));
+    let mut journal = AgentJournal::open(port, Arc::clone(step), process.id).await?;
     for call in 0..CALLS {
         let spec = CallSpec {
             digest: Digest::of(format!("prompt {call}").as_bytes()),
@@ -56,13 +56,17 @@ async fn think(process: &Arc<Process>, step: &Arc<StepMessage>) -> Result<(), Jo
             Begun::Replayed(_) => {}
             Begun::Make { .. } => {
                 world.count("command", "agent_paid");
-                if let Err(why) = world.with(|s| s.ledger.pay(&key, call)) {
-                    world.breaks(Invariant::PaidOnce, || why);
+                world.line(|| format!("{} pays for call {call} of {} step {}", process.id, step.run, step.path));
+                if known.contains(&call) {
+                    world.breaks(Invariant::PaidOnce, || {
+                        format!("{} step {}: call {call} is paid for, its reply was on record", step.run, step.path)
+                    });
                 }
                 let pause = world.with(|s| s.chaos.rng.between(5, 400));
                 sleep(ms(pause)).await;
                 let reply = Reply { result: Bytes::from_static(b"\"well\""), ..Reply::default() };
                 journal.finish(call, Ok(reply)).await?;
+                world.line(|| format!("{} has call {call} of {} step {} on record", process.id, step.run, step.path));
                 if let Err(why) = world.with(|s| s.ledger.record(&key, call)) {
                     world.breaks(Invariant::PaidOnce, || why);
                 }

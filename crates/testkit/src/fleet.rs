@@ -107,6 +107,11 @@ impl Host {
         }
     }
 
+    /// A call is over, and nobody is told how.
+    pub(crate) fn forget(&self, placed: Placed) {
+        self.state().calls.remove(&placed);
+    }
+
     /// Text and signs of life.
     pub(crate) async fn says(&self, view: u64, report: Report) {
         let reports = {

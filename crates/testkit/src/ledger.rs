@@ -2,7 +2,7 @@
 
 use aidt_domain::{DispatchNo, Effect, Generation, RunId, StepIx, StepMessage};
 use aidt_store::JournalKey;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a call said of its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,18 +32,12 @@ impl Execution {
     }
 }
 
-#[derive(Debug, Default)]
-struct Payment {
-    made: u32,
-    recorded: u32,
-}
-
 type Wanted = (RunId, StepIx, Generation);
 
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     executions: BTreeMap<Wanted, Vec<Execution>>,
-    payments: BTreeMap<(JournalKey, u32), Payment>,
+    records: BTreeSet<(JournalKey, u32)>,
     pub(crate) started: u64,
 }
 
@@ -94,21 +88,15 @@ impl Ledger {
         all.flat_map(|(_, executions)| executions).filter(move |e| e.dispatch == dispatch)
     }
 
-    /// An agent pays for a reply.
-    pub(crate) fn pay(&mut self, key: &JournalKey, call: u32) -> Result<(), String> {
-        let payment = self.payments.entry((key.clone(), call)).or_default();
-        payment.made += 1;
-        if payment.recorded == 0 {
-            return Ok(());
-        }
-        Err(format!("{} step {}: call {call} is paid for though its reply is recorded", key.run, key.step))
+    /// Calls of a journal whose reply is on record.
+    pub(crate) fn recorded(&self, key: &JournalKey) -> BTreeSet<u32> {
+        let all = self.records.range((key.clone(), 0)..=(key.clone(), u32::MAX));
+        all.map(|(_, call)| *call).collect()
     }
 
     /// The journal has confirmed a reply.
     pub(crate) fn record(&mut self, key: &JournalKey, call: u32) -> Result<(), String> {
-        let payment = self.payments.entry((key.clone(), call)).or_default();
-        payment.recorded += 1;
-        if payment.recorded == 1 {
+        if self.records.insert((key.clone(), call)) {
             return Ok(());
         }
         Err(format!("{} step {}: two replies of call {call} are recorded", key.run, key.step))

@@ -81,7 +81,10 @@ impl Locks for SimLocks {
 /// Whoever is told of an event can read it.
 pub(crate) fn check_visible(world: &Shared, channel: &str, message: &[u8]) {
     let Some(run) = channel.strip_prefix("run:").and_then(|id| id.parse::<RunId>().ok()) else { return };
-    let said = std::str::from_utf8(message).ok().and_then(|text| text.split(" ").next()?.parse().ok()).map_or(Seq(u64::MAX), Seq);
+    let said = std::str::from_utf8(message)
+        .ok()
+        .and_then(|text| text.split(" ").next()?.parse().ok())
+        .map_or(Seq(u64::MAX), Seq);
     let stored = world.with(|s| s.truth.runs.get(&run).map_or(Seq(0), |r| r.last));
     if said > stored {
         world.breaks(Invariant::NothingVisibleBeforeDurable, || {
