@@ -3,7 +3,7 @@
 use crate::port::Live;
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -11,7 +11,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 /// most (a sequence number, 4 KiB of text) that bounds a channel to about 1 MiB, whoever sleeps.
 pub const LIVE_BUFFER: usize = 256;
 
-type Channels = HashMap<String, broadcast::Sender<Bytes>>;
+type Channels = BTreeMap<String, broadcast::Sender<Bytes>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Fanout {
