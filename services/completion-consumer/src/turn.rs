@@ -207,6 +207,9 @@ impl Owner {
         for (&run, _) in self.condemned.iter().filter(|(run, _)| !self.beyond_help.contains(run)) {
             // Nobody may ever send it anything again: it is ended all the same.
             let partition = PartitionId::of(run, self.ports.store.run_log.partitions());
+            if !self.held.contains_key(&partition) {
+                continue;
+            }
             let poke = own_command(run, CommandBody::TimerDue { step: None });
             commands.push((partition, poke, Source::Own));
         }
