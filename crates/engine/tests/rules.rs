@@ -1,7 +1,5 @@
 //! The rules of the loop that the engine keeps, one test each.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 mod support;
 
 use aidt_domain::*;

@@ -70,7 +70,7 @@ impl Host for TestHost {
     }
 
     fn workspace(&self, run: RunId) -> Option<PathBuf> {
-        Some(PathBuf::from(format!("/home/me/.aidt/workspaces/{run}.git")))
+        Some(PathBuf::from(format!("/srv/aidt/workspaces/{run}.git")))
     }
 
     fn random_key(&self) -> String {
