@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! catalogue {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $http:literal, $grpc:literal, $exit:literal, $title:literal, $help:literal;)*) => {
-        /// What went wrong, as a stable word. `docs/reference/errors.md` is generated from this.
+        /// What went wrong, as a stable word. The gateway answers `/errors/CODE` from this.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum ErrorCode { $($(#[$doc])* $variant,)* }

@@ -107,8 +107,8 @@ impl Owner {
         Ok(batches.into_values().collect())
     }
 
-    /// Commits. An ambiguous commit is looked up: if it is there, this goes on as an error that only makes
-    /// the owner take its partitions again, for it does not know what became of its burns.
+    /// Commits. An ambiguous commit is an error like any other: the owner takes its partitions again and loads
+    /// what is there.
     pub(crate) async fn commit(&mut self, batches: Vec<Batch>) -> Result<Commit, TurnFailed> {
         let numbers: Vec<_> = batches.iter().map(|b| (b.partition, b.batch_id, b.published)).collect();
         let commit = self.ports.store.run_log.commit(batches).await.map_err(TurnFailed::at("committing"))?;
