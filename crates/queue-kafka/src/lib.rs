@@ -1,0 +1,3 @@
+//! The queue on Apache Kafka.
+
+#![forbid(unsafe_code)]

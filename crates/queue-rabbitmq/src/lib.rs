@@ -1,0 +1,3 @@
+//! The queue on RabbitMQ.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The store on Postgres.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Tracing, OTLP, metrics, W3C propagation.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The durable loop as a model, checked exhaustively for small bounds.
+
+#![forbid(unsafe_code)]
