@@ -53,6 +53,7 @@ macro_rules! queue_conformance {
             unacked_commands_come_back_doubtful
             acked_commands_stay_away
             two_streams_of_a_partition_lose_nothing
+            a_cursor_stays_behind_what_is_not_acked
             commands_are_taken_at_most_max_at_a_time
             a_cancelled_recv_of_commands_loses_nothing
             a_nudge_arrives

@@ -143,9 +143,9 @@ impl Queue for MemoryQueue {
         Ok(Box::new(MemorySteps::open(queue, prefetch)))
     }
 
-    async fn commands(&self, partitions: &[PartitionId]) -> Result<Box<dyn Commands>, QueueError> {
+    async fn commands(&self, partitions: &[(PartitionId, i64)]) -> Result<Box<dyn Commands>, QueueError> {
         let commands = Arc::clone(&self.shared.commands);
-        Ok(Box::new(MemoryCommands::open(commands, partitions)?))
+        Ok(Box::new(MemoryCommands::open(commands, partitions.iter().map(|(p, _)| *p))?))
     }
 }
 

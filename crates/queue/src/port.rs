@@ -78,6 +78,13 @@ pub trait Commands: Send {
 
     /// Done with these, durably.
     async fn ack(&mut self, tags: &[(PartitionId, Tag)]) -> Result<(), QueueError>;
+
+    /// Where whoever opens these partitions next is to read on, so that it misses nothing that is not
+    /// acked: for a broker that keeps no account of its own (Kafka: an offset). Written with the owner's
+    /// next commit; one that is too old costs repetition only.
+    fn cursors(&self) -> Vec<(PartitionId, i64)> {
+        Vec::new()
+    }
 }
 
 /// A broker. Dropping a stream gives back what it took and did not ack, to be delivered again, doubtful.
@@ -100,6 +107,7 @@ pub trait Queue: Send + Sync {
     /// Opens the stream of a pool's steps. `prefetch` bounds what is taken and not acked.
     async fn steps(&self, pool: &Pool, prefetch: u32) -> Result<Box<dyn Steps>, QueueError>;
 
-    /// Opens the stream of these partitions' commands.
-    async fn commands(&self, partitions: &[PartitionId]) -> Result<Box<dyn Commands>, QueueError>;
+    /// Opens the stream of these partitions' commands, each from the cursor that [`Commands::cursors`] told
+    /// last under this incarnation; 0: from the first that is kept.
+    async fn commands(&self, partitions: &[(PartitionId, i64)]) -> Result<Box<dyn Commands>, QueueError>;
 }

@@ -176,7 +176,7 @@ impl Owner {
         if wanted.is_empty() {
             return;
         }
-        let partitions: Vec<_> = wanted.iter().copied().collect();
+        let partitions: Vec<_> = self.held.values().map(|h| (h.id, h.cursor)).collect();
         match self.ports.queue.commands(&partitions).await {
             Ok(stream) => {
                 self.stream = Some(stream);
@@ -348,6 +348,19 @@ impl Owner {
             // They come again, and change nothing: their results are recorded.
             self.trouble("acking commands", &error);
             self.stream = None;
+        }
+        for (partition, cursor) in self.stream.iter().flat_map(|s| s.cursors()) {
+            if let Some(held) = self.held.get_mut(&partition) {
+                held.cursor = cursor;
+            }
+        }
+    }
+
+    /// What was queued may be gone, and places in it mean nothing any more: the stream is opened anew.
+    pub(crate) fn queue_is_another(&mut self, incarnation: &str) {
+        self.stream = None;
+        for held in self.held.values_mut().filter(|h| h.incarnation != incarnation) {
+            held.cursor = 0;
         }
     }
 

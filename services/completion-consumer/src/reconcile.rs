@@ -24,6 +24,9 @@ impl Owner {
     async fn look_after_held(&mut self) -> Result<(), StoreError> {
         let now = self.now();
         let wiped = self.was_wiped().await;
+        if let Some(incarnation) = &wiped {
+            self.queue_is_another(incarnation);
+        }
         let partitions: Vec<PartitionId> = self.held.keys().copied().collect();
         for partition in partitions {
             // A missed nudge costs a tick.

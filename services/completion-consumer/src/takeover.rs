@@ -108,6 +108,9 @@ impl Owner {
         let wiped = incarnation != row.incarnation;
         let mut held = Held::new(row, incarnation);
         held.out_seq = held.out_seq.max(held.published);
+        if wiped {
+            held.cursor = 0;
+        }
         let store_now = log.now().await?;
         self.offset_ms = store_now.0.saturating_sub(self.ports.clock.now().0);
         let now = self.now();

@@ -167,7 +167,10 @@ pub(super) struct MemoryCommands {
 }
 
 impl MemoryCommands {
-    pub(super) fn open(queue: Arc<CommandQueue>, partitions: &[PartitionId]) -> Result<Self, QueueError> {
+    pub(super) fn open(
+        queue: Arc<CommandQueue>,
+        partitions: impl Iterator<Item = PartitionId>,
+    ) -> Result<Self, QueueError> {
         let wake = Arc::new(Notify::new());
         let mut state = locked(&queue.state);
         if state.closed {
@@ -175,11 +178,7 @@ impl MemoryCommands {
         }
         let id = state.next_listener;
         state.next_listener += 1;
-        let listener = Listener {
-            partitions: partitions.iter().copied().collect(),
-            nudged: BTreeSet::new(),
-            wake: Arc::clone(&wake),
-        };
+        let listener = Listener { partitions: partitions.collect(), nudged: BTreeSet::new(), wake: Arc::clone(&wake) };
         state.listeners.insert(id, listener);
         drop(state);
         Ok(Self { queue, id, wake, turn: PartitionId::default(), held: Held::default() })

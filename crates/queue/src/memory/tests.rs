@@ -152,7 +152,7 @@ async fn closing_ends_streams_and_refuses_the_rest() {
     let mut full = queue.steps(&pool("p"), 1).await.unwrap();
     full.recv(1).await.unwrap();
     let mut idle = queue.steps(&pool("q"), 1).await.unwrap();
-    let mut commands = queue.commands(&[PartitionId(0)]).await.unwrap();
+    let mut commands = queue.commands(&[(PartitionId(0), 0)]).await.unwrap();
     let (mut a, mut b, mut c) = (full.recv(1), idle.recv(1), commands.recv(1));
     assert!((&mut a).now_or_never().is_none());
     assert!((&mut b).now_or_never().is_none());
@@ -173,7 +173,7 @@ async fn closing_ends_streams_and_refuses_the_rest() {
 async fn a_busy_partition_does_not_starve_the_others() {
     let queue = queue();
     publish_commands(&queue, &[(0, "a"), (0, "b"), (0, "c"), (1, "d"), (2, "e")]).await;
-    let mut stream = queue.commands(&[0, 1, 2].map(PartitionId)).await.unwrap();
+    let mut stream = queue.commands(&[0, 1, 2].map(|p| (PartitionId(p), 0))).await.unwrap();
     let mut seen = Vec::new();
     for _ in 0..3 {
         seen.push(command_bodies(&stream.recv(1).await.unwrap().0)[0].0);
@@ -185,8 +185,8 @@ async fn a_busy_partition_does_not_starve_the_others() {
 #[tokio::test]
 async fn commands_of_a_dropped_stream_return_to_the_other_in_order() {
     let queue = queue();
-    let mut stale = queue.commands(&[PartitionId(0)]).await.unwrap();
-    let mut owner = queue.commands(&[PartitionId(0), PartitionId(1)]).await.unwrap();
+    let mut stale = queue.commands(&[(PartitionId(0), 0)]).await.unwrap();
+    let mut owner = queue.commands(&[(PartitionId(0), 0), (PartitionId(1), 0)]).await.unwrap();
     publish_commands(&queue, &[(0, "a"), (0, "b"), (0, "c")]).await;
     stale.recv(2).await.unwrap();
     assert_eq!(command_bodies(&owner.recv(9).await.unwrap().0), [(0, "c")]);
@@ -202,8 +202,8 @@ async fn commands_of_a_dropped_stream_return_to_the_other_in_order() {
 #[tokio::test]
 async fn every_stream_of_a_partition_is_told_of_a_nudge_once() {
     let queue = queue();
-    let mut one = queue.commands(&[PartitionId(0), PartitionId(1)]).await.unwrap();
-    let mut two = queue.commands(&[PartitionId(1)]).await.unwrap();
+    let mut one = queue.commands(&[(PartitionId(0), 0), (PartitionId(1), 0)]).await.unwrap();
+    let mut two = queue.commands(&[(PartitionId(1), 0)]).await.unwrap();
     queue.nudge(&[PartitionId(1), PartitionId(1), PartitionId(5)]).await;
     assert_eq!(one.recv(9).await.unwrap().1, [PartitionId(1)]);
     assert_eq!(two.recv(9).await.unwrap().1, [PartitionId(1)]);

@@ -100,7 +100,7 @@ impl Queue for SimQueue {
         Ok(Box::new(SimSteps::new(Arc::clone(&self.0), inner)))
     }
 
-    async fn commands(&self, partitions: &[PartitionId]) -> Result<Box<dyn Commands>> {
+    async fn commands(&self, partitions: &[(PartitionId, i64)]) -> Result<Box<dyn Commands>> {
         before(&self.0, "commands").await?;
         let inner = self.0.world.queue.commands(partitions).await?;
         Ok(Box::new(SimCommands::new(Arc::clone(&self.0), inner)))

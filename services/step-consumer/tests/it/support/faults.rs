@@ -59,7 +59,7 @@ impl Queue for SwitchQueue {
         self.memory.steps(pool, prefetch).await
     }
 
-    async fn commands(&self, partitions: &[PartitionId]) -> Result<Box<dyn Commands>, QueueError> {
+    async fn commands(&self, partitions: &[(PartitionId, i64)]) -> Result<Box<dyn Commands>, QueueError> {
         self.memory.commands(partitions).await
     }
 }

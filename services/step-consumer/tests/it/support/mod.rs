@@ -77,7 +77,7 @@ impl World {
         let memory = MemoryStore::new(1, Arc::clone(&clock));
         let (faults, store) = SwitchStore::over(Store::new(memory));
         let queue = Arc::new(SwitchQueue::new(Arc::clone(&clock)));
-        let commands = queue.commands(&[PartitionId(0)]).await.unwrap();
+        let commands = queue.commands(&[(PartitionId(0), 0)]).await.unwrap();
         Self {
             clock,
             faults,
