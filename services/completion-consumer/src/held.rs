@@ -22,6 +22,8 @@ pub(crate) struct Held {
     pub(crate) timers: Timers,
     /// Somebody said that the inbox has rows, or it was not looked at for a while.
     pub(crate) look_into_inbox: bool,
+    /// Inbox rows up to here are left to a newer process.
+    pub(crate) inbox_after: u64,
     /// Commands that the owner made itself, for the next turn.
     pub(crate) own: VecDeque<Command>,
     /// Ready steps beyond this one are in the store only.
@@ -57,6 +59,7 @@ impl Held {
             incarnation,
             timers: Timers::default(),
             look_into_inbox: true,
+            inbox_after: 0,
             own: VecDeque::new(),
             more_ready: None,
             unpublished: VecDeque::new(),

@@ -5,7 +5,8 @@
 //! acks last. It never writes outside that transaction, never answers before it, and never trusts a
 //! lock: whoever holds the epoch in the store is the owner.
 //!
-//! In reading order: `owner` (the loop), `takeover` (taking a partition), `turn` (one turn),
+//! In reading order: `owner` (the loop), `takeover` (taking a partition), `turn` (one turn:
+//! `receive` what it takes up, `load` the runs concerned, `isolate` the one that fails),
 //! `gate` (render and judge), `write` (the transaction), `publish` (what follows), `reconcile`
 //! (what must happen even if nobody says so), and what they hold: `held`, `timers`, `backlog`,
 //! `cache`.
@@ -17,9 +18,12 @@ mod cache;
 mod config;
 mod gate;
 mod held;
+mod isolate;
+mod load;
 mod owner;
 mod plans;
 mod publish;
+mod receive;
 mod reconcile;
 mod takeover;
 mod timers;

@@ -7,7 +7,7 @@ use crate::gate::Gate;
 use crate::held::Held;
 use crate::plans::Plans;
 use crate::turn::TurnFailed;
-use aidt_domain::{Failure, PartitionId, Pool, ProcessId, RunId, Timestamp};
+use aidt_domain::{Epoch, Failure, PartitionId, Pool, ProcessId, RunId, Timestamp};
 use aidt_queue::{Commands, Delivery, Kind};
 use aidt_store::{Claim, ProcessRow};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,8 @@ pub struct Owner {
     pub(crate) condemned: BTreeMap<RunId, Failure>,
     /// Condemned, and not even that can be stored: what is sent to them is buried.
     pub(crate) beyond_help: BTreeSet<RunId>,
+    /// The last epoch that this process took of each partition: whether another had it since.
+    pub(crate) epochs: BTreeMap<PartitionId, Epoch>,
     /// Turns take one run at a time, to find the one that fails: those that went through.
     pub(crate) isolate: Option<BTreeSet<RunId>>,
     pub(crate) looks: u32,
@@ -85,6 +87,7 @@ impl Owner {
             again: Vec::new(),
             condemned: BTreeMap::new(),
             beyond_help: BTreeSet::new(),
+            epochs: BTreeMap::new(),
             isolate: None,
             looks: 0,
             offset_ms: 0,

@@ -97,7 +97,7 @@ impl Owner {
         }
     }
 
-    async fn take(&mut self, partition: PartitionId) -> Result<(), StoreError> {
+    pub(crate) async fn take(&mut self, partition: PartitionId) -> Result<(), StoreError> {
         let log = self.ports.store.run_log.clone();
         let row = log.take(partition, self.config.process, FORMAT).await?;
         let incarnation = match self.ports.queue.incarnation().await {
@@ -106,6 +106,9 @@ impl Owner {
             Err(_) => row.incarnation.clone(),
         };
         let wiped = incarnation != row.incarnation;
+        if self.epochs.insert(partition, row.epoch).is_some_and(|mine| mine.next() != row.epoch) {
+            self.absolve(partition);
+        }
         let mut held = Held::new(row, incarnation);
         held.out_seq = held.out_seq.max(held.published);
         if wiped {

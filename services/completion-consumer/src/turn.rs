@@ -2,15 +2,15 @@
 
 use crate::held::Out;
 use crate::owner::Owner;
-use crate::plans::Plan;
+use crate::receive::dead_letter;
 use crate::takeover::{UNCLAIMED, own_command};
 use aidt_domain::{
-    Command, CommandBody, DispatchNo, ErrorCode, Event, EventBody, Failure, PartitionId, Pool, RunId, RunRow, RunState,
-    Start, StepIx, StepState, Timestamp,
+    Command, CommandBody, DispatchNo, Event, EventBody, PartitionId, Pool, RunId, RunState, StepIx, StepState,
+    Timestamp,
 };
-use aidt_engine::{Effects, Run};
+use aidt_engine::Effects;
 use aidt_queue::{Delivery, Outgoing, Tag};
-use aidt_store::{DeadLetter, InboxRow, Kind, StoreError};
+use aidt_store::{DeadLetter, Kind, StoreError};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -102,273 +102,6 @@ impl Owner {
         Ok(worked)
     }
 
-    /// After a turn that cannot be stored: one run at a time, so that whichever fails alone shows. What is
-    /// of others waits; deliveries are acked once all their runs went through.
-    fn isolate_one(&mut self, turn: &mut Turn, commands: &mut Vec<(PartitionId, Command, Source)>) {
-        let Some(done) = &mut self.isolate else { return };
-        let Some(run) = commands.iter().map(|(_, c, _)| c.run).find(|r| !done.contains(r)) else {
-            // All that was sent went through, one by one: it may be taken for good now.
-            if commands.is_empty() {
-                return;
-            }
-            done.clear();
-            self.isolate = None;
-            return;
-        };
-        done.insert(run);
-        turn.acks.clear();
-        let (mine, others) = std::mem::take(commands).into_iter().partition(|(_, c, _)| c.run == run);
-        *commands = mine;
-        for (partition, command, source) in others {
-            let Some(held) = self.held.get_mut(&partition) else { continue };
-            match source {
-                Source::Own => held.own.push_back(command),
-                Source::Timer(step) => held.timers.set((command.run, step), turn.now),
-                Source::Inbox(_) => held.look_into_inbox = true,
-                Source::Broker(..) => {}
-            }
-        }
-    }
-
-    /// While turns take one run at a time: lets one ready step into its window, of a run that was not tried.
-    async fn admit_one(&mut self, turn: &mut Turn) -> Result<(), TurnFailed> {
-        let waiting = self.next_admitted();
-        let runs: Vec<RunId> = waiting.iter().map(|(r, _)| *r).collect();
-        self.load(&runs).await.map_err(TurnFailed::at("loading runs"))?;
-        let tried = self.isolate.take().unwrap_or_default();
-        let one = waiting.iter().copied().find(|(run, ix)| !tried.contains(run) && self.is_ready(*run, *ix));
-        for (run, ix) in waiting.into_iter().filter(|w| Some(*w) != one) {
-            self.enqueue(run, ix);
-        }
-        let Some((run, ix)) = one else { return Ok(()) };
-        self.isolate = Some(tried.into_iter().chain([run]).collect());
-        self.hand_over(turn, vec![(run, ix)]).await
-    }
-
-    /// Commands of the broker. What cannot be read becomes a dead letter; what is newer than this process
-    /// stays where it is.
-    fn decode(
-        &mut self,
-        deliveries: &[(PartitionId, Delivery)],
-        turn: &mut Turn,
-    ) -> Vec<(PartitionId, Command, Source)> {
-        let mut commands = Vec::with_capacity(deliveries.len());
-        for (partition, delivery) in deliveries {
-            if !self.held.contains_key(partition) {
-                continue;
-            }
-            let entries = match aidt_proto::decode_entries(delivery.body.clone()) {
-                Ok(entries) => entries,
-                Err(error) => {
-                    self.unreadable(turn, *partition, delivery, &error);
-                    if !error.is_newer_format() {
-                        turn.acks.push((*partition, delivery.tag));
-                    }
-                    continue;
-                }
-            };
-            let mut newer = false;
-            for entry in entries {
-                match aidt_proto::decode_command(&entry) {
-                    Ok(command) => commands.push((*partition, command, Source::Broker(entry))),
-                    Err(error) => {
-                        newer |= error.is_newer_format();
-                        self.unreadable(turn, *partition, delivery, &error);
-                    }
-                }
-            }
-            if !newer {
-                turn.acks.push((*partition, delivery.tag));
-            }
-        }
-        commands
-    }
-
-    fn unreadable(
-        &mut self,
-        turn: &mut Turn,
-        partition: PartitionId,
-        delivery: &Delivery,
-        error: &aidt_proto::DecodeError,
-    ) {
-        if error.is_newer_format() {
-            tracing::warn!(%partition, %error, "left to a newer process");
-            return;
-        }
-        let letter = dead_letter("commands", None, error.to_string(), delivery.body.clone(), turn.now);
-        turn.letters.entry(partition).or_default().push(letter);
-    }
-
-    /// What nobody sends: inbox rows, due timers, and what the owner owes itself.
-    async fn gather(&mut self, turn: &mut Turn) -> Result<Vec<(PartitionId, Command, Source)>, TurnFailed> {
-        let limit = self.config.batch;
-        let mut commands = Vec::new();
-        let partitions: Vec<PartitionId> = self.held.keys().copied().collect();
-        for (&run, _) in self.condemned.iter().filter(|(run, _)| !self.beyond_help.contains(run)) {
-            // Nobody may ever send it anything again: it is ended all the same.
-            let partition = PartitionId::of(run, self.ports.store.run_log.partitions());
-            if !self.held.contains_key(&partition) {
-                continue;
-            }
-            let poke = own_command(run, CommandBody::TimerDue { step: None });
-            commands.push((partition, poke, Source::Own));
-        }
-        for partition in partitions {
-            if self.held.get(&partition).is_some_and(|h| h.timers.is_behind(turn.now)) {
-                let refilled = self.refill_timers(partition, turn.now).await;
-                refilled.map_err(TurnFailed::at("reading timers"))?;
-            }
-            let Some(held) = self.held.get_mut(&partition) else { continue };
-            for command in held.own.drain(..) {
-                commands.push((partition, command, Source::Own));
-            }
-            let due = held.timers.take_due(turn.now, limit);
-            for (run, step) in due {
-                let command = own_command(run, CommandBody::TimerDue { step });
-                commands.push((partition, command, Source::Timer(step)));
-            }
-            if std::mem::take(&mut held.look_into_inbox) {
-                let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-                let rows = self.ports.store.inbox.inbox(partition, 0, limit).await;
-                let rows = rows.map_err(TurnFailed::at("reading the inbox"))?;
-                if rows.len() as u32 == limit
-                    && let Some(held) = self.held.get_mut(&partition)
-                {
-                    held.look_into_inbox = true;
-                }
-                self.decode_inbox(turn, partition, rows, &mut commands);
-            }
-        }
-        Ok(commands)
-    }
-
-    fn decode_inbox(
-        &mut self,
-        turn: &mut Turn,
-        partition: PartitionId,
-        rows: Vec<InboxRow>,
-        commands: &mut Vec<(PartitionId, Command, Source)>,
-    ) {
-        for row in rows {
-            match aidt_proto::decode_command(&row.command) {
-                Ok(command) => commands.push((partition, command, Source::Inbox(row.seq))),
-                Err(error) if error.is_newer_format() => {
-                    tracing::warn!(%partition, %error, "left in the inbox for a newer process");
-                }
-                Err(error) => {
-                    let letter = dead_letter("inbox", Some(row.run), error.to_string(), row.command, turn.now);
-                    turn.letters.entry(partition).or_default().push(letter);
-                    turn.inbox_done.entry(partition).or_default().push(row.seq);
-                }
-            }
-        }
-    }
-
-    async fn load_for(&mut self, commands: &[(PartitionId, Command, Source)]) -> Result<(), StoreError> {
-        let mut runs: Vec<RunId> = commands.iter().map(|(_, c, _)| c.run).collect();
-        runs.sort_unstable();
-        runs.dedup();
-        let snapshots = commands.iter().filter_map(|(_, c, _)| match &c.body {
-            CommandBody::Start(start) => Some(start.snapshot),
-            _ => None,
-        });
-        let snapshots: Vec<_> = snapshots.collect();
-        self.load_plans(&snapshots).await?;
-        self.load(&runs).await
-    }
-
-    /// Brings runs into memory, in one query, with their plans.
-    pub(crate) async fn load(&mut self, runs: &[RunId]) -> Result<(), StoreError> {
-        let mut missing: Vec<RunId> = runs.iter().copied().filter(|r| !self.cache.contains(*r)).collect();
-        missing.sort_unstable();
-        missing.dedup();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let stored = self.load_rows(&missing).await?;
-        let digests: Vec<_> = stored.iter().map(|s| s.row.snapshot).collect();
-        self.load_plans(&digests).await?;
-        for s in stored {
-            let id = s.row.id;
-            let loaded = match self.plans.get(s.row.snapshot) {
-                Some(plan) => Run::load(Arc::clone(&plan.graph), s.row, s.steps).map(|run| (run, plan)),
-                None => continue,
-            };
-            match loaded {
-                Ok((run, plan)) => self.cache.insert(run, plan),
-                Err(error) => self.condemn(id, error.to_string()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows of runs; a run whose rows cannot be read is condemned, and the others are not held up by it.
-    async fn load_rows(&mut self, runs: &[RunId]) -> Result<Vec<aidt_store::StoredRun>, StoreError> {
-        let log = self.ports.store.run_log.clone();
-        match log.load(runs).await {
-            Err(error) if !error.is_transient() => {}
-            result => return result,
-        }
-        let mut stored = Vec::new();
-        for &run in runs {
-            match log.load(&[run]).await {
-                Ok(rows) => stored.extend(rows),
-                Err(error) if error.is_transient() => return Err(error),
-                Err(error) => self.condemn(run, error.to_string()),
-            }
-        }
-        Ok(stored)
-    }
-
-    /// The run cannot be worked on: the next turn that can ends it.
-    pub(crate) fn condemn(&mut self, run: RunId, message: String) {
-        tracing::error!(%run, message, "a run cannot be worked on");
-        if self.condemned.insert(run, Failure::fatal(ErrorCode::Internal, message)).is_some() {
-            self.beyond_help.insert(run);
-        }
-    }
-
-    async fn load_plans(&mut self, digests: &[aidt_domain::Digest]) -> Result<(), StoreError> {
-        let mut missing = Vec::new();
-        for &digest in digests {
-            if self.plans.get(digest).is_none() && !missing.contains(&digest) {
-                missing.push(digest);
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let catalog = self.ports.store.catalog.clone();
-        match catalog.documents(&missing).await {
-            Ok(documents) => {
-                for (digest, document) in missing.into_iter().zip(documents) {
-                    self.keep_plan(digest, Plan::compile(digest, &document));
-                }
-            }
-            Err(error) if error.is_transient() => return Err(error),
-            Err(_) => {
-                for digest in missing {
-                    let plan = match catalog.documents(&[digest]).await {
-                        Ok(documents) => documents.first().map(|d| Plan::compile(digest, d)),
-                        Err(error) if error.is_transient() => return Err(error),
-                        Err(error) => Some(Err(Failure::fatal(ErrorCode::Internal, error.to_string()))),
-                    };
-                    plan.into_iter().for_each(|plan| self.keep_plan(digest, plan));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A snapshot that cannot be used stands for itself, without steps: its runs end with the reason.
-    fn keep_plan(&mut self, digest: aidt_domain::Digest, plan: Result<Plan, Failure>) {
-        let plan = plan.unwrap_or_else(|failure| {
-            tracing::error!(%digest, %failure, "a stored snapshot cannot be used");
-            Plan::unusable(digest)
-        });
-        self.plans.insert(digest, Arc::new(plan));
-    }
-
     fn take_command(
         &mut self,
         turn: &mut Turn,
@@ -401,49 +134,6 @@ impl Owner {
             Source::Broker(..) | Source::Own | Source::Timer(_) => {}
         }
         Ok(())
-    }
-
-    /// A start makes its run; false when its plan cannot be used (the run is condemned then).
-    fn create(&mut self, command: &Command, start: &Start, partition: PartitionId) -> bool {
-        let Some(plan) = self.plans.get(start.snapshot) else { return false };
-        let snapshot = plan.graph.snapshot();
-        let mut labels = snapshot.labels.clone();
-        labels.extend(start.labels.clone());
-        let row = RunRow {
-            project: command.project.clone(),
-            id: command.run,
-            partition,
-            snapshot: start.snapshot,
-            plan: snapshot.name.clone(),
-            state: RunState::Created,
-            last_seq: aidt_domain::Seq(0),
-            inputs: None,
-            outputs: None,
-            error: None,
-            head: None,
-            priority: snapshot.priority,
-            labels,
-            submitted_by: command.actor.0.clone(),
-            traceparent: command.traceparent.clone(),
-            budget: aidt_domain::Budget::default(),
-            created_at: start.accepted_at,
-            updated_at: start.accepted_at,
-            ended_at: None,
-        };
-        if plan.graph.is_empty() {
-            let what = "its snapshot is not there, has no steps, or cannot be used by this version";
-            self.condemned.insert(command.run, Failure::fatal(ErrorCode::Internal, what));
-        }
-        self.cache.insert(Run::new(Arc::clone(&plan.graph), row), plan);
-        if let Some(cached) = self.cache.get(command.run) {
-            let value = serde_json::Value::Object(start.inputs.clone());
-            cached.inputs = Some(crate::cache::Kept {
-                len: 0,
-                value: Arc::new(value),
-                labels: Arc::new(start.input_labels.clone()),
-            });
-        }
-        true
     }
 
     /// For a run that is not there or cannot be worked on.
@@ -627,7 +317,11 @@ impl Owner {
     }
 
     /// Renders and judges these steps, if they are still ready, and applies the verdicts.
-    async fn hand_over(&mut self, turn: &mut Turn, admitted: Vec<(RunId, StepIx)>) -> Result<(), TurnFailed> {
+    pub(crate) async fn hand_over(
+        &mut self,
+        turn: &mut Turn,
+        admitted: Vec<(RunId, StepIx)>,
+    ) -> Result<(), TurnFailed> {
         let still: Vec<_> = admitted.into_iter().filter(|(run, ix)| self.is_ready(*run, *ix)).collect();
         let asked: Vec<_> = still.iter().map(|(run, ix)| (*run, Some(*ix))).collect();
         self.fetch(&asked, false).await?;
@@ -642,12 +336,12 @@ impl Owner {
         self.settle(turn).await
     }
 
-    fn is_ready(&self, run: RunId, ix: StepIx) -> bool {
+    pub(crate) fn is_ready(&self, run: RunId, ix: StepIx) -> bool {
         let Some(cached) = self.cache.peek(run) else { return false };
         cached.run.row.state == RunState::Running && cached.run.state(ix) == StepState::Ready
     }
 
-    fn next_admitted(&mut self) -> Vec<(RunId, StepIx)> {
+    pub(crate) fn next_admitted(&mut self) -> Vec<(RunId, StepIx)> {
         let mut admitted = Vec::new();
         for pool in self.backlog.pools() {
             for _ in 0..self.room(&pool).min(self.config.batch) {
@@ -696,8 +390,4 @@ fn keep_outputs(cached: &mut crate::cache::Cached, fx: &Effects) {
             cached.outputs.insert(ix, kept);
         }
     }
-}
-
-pub(crate) fn dead_letter(inlet: &str, run: Option<RunId>, reason: String, bytes: Bytes, at: Timestamp) -> DeadLetter {
-    DeadLetter { id: 0, inlet: inlet.to_owned(), run, reason, bytes, at }
 }

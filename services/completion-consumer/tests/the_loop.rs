@@ -393,3 +393,29 @@ async fn hundreds_of_plans_at_once_are_all_started() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_to_a_newer_process_hides_nothing() {
+    with_world(async |set, mut world| {
+        let run = RunId(Uuid::from_u128(7));
+        for n in 0..600 {
+            let row = InboxRow {
+                seq: 0,
+                id: CommandId(Uuid::from_u128(1_000 + n)),
+                project: Project::default(),
+                run,
+                partition: PartitionId::of(run, 2),
+                command: Bytes::from_static(b"\x08\x63 of format 99"),
+                at: Timestamp(0),
+            };
+            world.store.inbox.submit(Submission { row, documents: vec![], idempotency: None }).await.unwrap();
+        }
+        let run = world.submit(7, chain(3)).await;
+        spawn_owner(set, &world, 1);
+        let stream = world.queue.steps(&world.pool, 8).await.unwrap();
+        set.spawn_local(echo(world.view(), stream));
+        world.until(run, RunState::Done).await;
+        assert_eq!(world.store.inbox.inbox(PartitionId::of(run, 2), 0, 1_000).await.unwrap().len(), 600);
+    })
+    .await;
+}
