@@ -43,6 +43,8 @@ pub struct Bounds {
     pub runs: u8,
     /// The effect of each step of a run, 1 or 2, one after another.
     pub effects: &'static [Effect],
+    /// Step consumers that work, 1 or 2.
+    pub consumers: u8,
     /// How many of the runs may be cancelled.
     pub cancels: u8,
     /// How many times a person may retry an unknown step.

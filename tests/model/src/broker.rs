@@ -53,7 +53,8 @@ impl State {
         self.witness.silent_loss = true;
     }
 
-    fn see_loss(&mut self, report: Report) {
+    /// A result is gone: does the store wait for it?
+    pub(crate) fn see_loss(&mut self, report: Report) {
         let step = self.stored(report.dispatch);
         let needed = step.dispatch == report.dispatch.number && step.state.is_out();
         self.witness.claimed_result_lost |= report.claimed && needed;

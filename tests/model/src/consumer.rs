@@ -10,8 +10,7 @@ impl Loop {
     pub(crate) fn deliver(&self, state: &mut State, consumer: usize, message: Message) {
         state.broker.take_step(message);
         let once = self.effect(message.dispatch.step) == Effect::Once;
-        let validated = (once && self.rules.claim_before_once)
-            || (message.doubtful && self.rules.claim_when_doubtful && (!once || self.rules.claim_before_once));
+        let validated = if once { self.rules.claim_before_once } else { message.doubtful };
         let phase = if validated { Phase::Arrived } else { Phase::Placing };
         state.consumers[consumer].call = Some(Call { message, owed: true, phase, claimed: false });
     }

@@ -12,7 +12,7 @@ impl Loop {
         for owner in 0..2 {
             self.of_owner(state, owner, actions);
         }
-        for consumer in 0..2 {
+        for consumer in 0..usize::from(self.bounds.consumers) {
             self.of_consumer(state, consumer, actions);
         }
     }
@@ -90,7 +90,7 @@ impl Loop {
         if mine.life < alive {
             actions.push(Action::NoticeDead(consumer));
         }
-        if mine.life > alive && self.has_claims(state, consumer, alive) {
+        if has_claims_of_the_past(state, consumer) {
             actions.push(Action::DeclareDead(consumer));
         }
         if mine.kept.iter().any(|(_, at)| *at != state.broker.incarnation) {
@@ -116,11 +116,6 @@ impl Loop {
             }
             Phase::Ended(_) => actions.push(Action::PublishResult(consumer)),
         }
-    }
-
-    fn has_claims(&self, state: &State, consumer: usize, life: u8) -> bool {
-        let of = |holder| matches!(holder, Holder::Process(p) if p.consumer == index(consumer) && p.life == life);
-        state.store.claims.iter().flatten().flatten().any(|(_, holder)| of(*holder))
     }
 
     /// What happens by itself after a minute, or after the step's whole run time: when nothing quicker is left.
@@ -162,6 +157,13 @@ impl Loop {
             submit(run, Wish::Retry, unknown && state.retries > 0);
         }
     }
+}
+
+/// A life of this step consumer that is over, and not known to be, holds a claim.
+fn has_claims_of_the_past(state: &State, consumer: usize) -> bool {
+    let past = state.store.alive[consumer]..state.consumers[consumer].life;
+    let of = |holder| matches!(holder, Holder::Process(p) if p.consumer == index(consumer) && past.contains(&p.life));
+    state.store.claims.iter().flatten().flatten().any(|(_, holder)| of(*holder))
 }
 
 /// Steps in this state, as an owner knows them.

@@ -25,7 +25,9 @@ mod store;
 pub use actions::{Action, Landing};
 pub use bounds::{Bounds, Effect, Faults};
 pub use properties::named;
-pub use rows::{Batch, Command, Dispatch, Holder, Process, RUNS, Row, Run, RunState, STEPS, Step, StepState, Store, Wish};
+pub use rows::{
+    Batch, Command, Dispatch, Holder, Process, RUNS, Row, Run, RunState, STEPS, Step, StepState, Store, Wish,
+};
 pub use rules::{Ambiguous, InboxRow, Rules};
 pub use state::{
     Before, Broker, Call, Consumer, Held, Message, Outcome, Own, Owner, Phase, Report, State, Taken, Turn, Witness,
@@ -60,12 +62,11 @@ impl Loop {
     }
 }
 
-impl Model for Loop {
-    type State = State;
-    type Action = Action;
-
-    fn init_states(&self) -> Vec<State> {
-        vec![State {
+impl Loop {
+    /// Where everything begins.
+    #[must_use]
+    pub fn initial(&self) -> State {
+        State {
             store: Store::default(),
             broker: Broker::default(),
             owners: [Owner::Free, Owner::Free],
@@ -74,14 +75,39 @@ impl Model for Loop {
             cancels: self.bounds.cancels,
             retries: self.bounds.retries,
             left: self.bounds.faults,
-        }]
+        }
     }
 
-    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+    /// What follows a state, and whether it does so by itself: neither asked for nor a fault.
+    #[must_use]
+    pub fn follow(&self, state: &State) -> Vec<(State, bool)> {
+        let mut actions = Vec::new();
+        self.by_itself(state, &mut actions);
+        let by_itself = actions.len();
+        self.people(state, &mut actions);
+        self.faults(state, &mut actions);
+        let next = actions.into_iter().filter_map(|action| self.next_state(state, action));
+        next.enumerate().map(|(index, next)| (next, index < by_itself)).collect()
+    }
+
+    fn by_itself(&self, state: &State, actions: &mut Vec<Action>) {
         self.prompt(state, actions);
         if actions.is_empty() {
             self.slow(state, actions);
         }
+    }
+}
+
+impl Model for Loop {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![self.initial()]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        self.by_itself(state, actions);
         self.people(state, actions);
         self.faults(state, actions);
     }
@@ -89,7 +115,7 @@ impl Model for Loop {
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
         self.act(&mut state, action);
-        state.tidy(self.bounds.symmetric);
+        state.tidy(&self.bounds);
         Some(state)
     }
 

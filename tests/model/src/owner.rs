@@ -3,7 +3,7 @@
 use crate::Loop;
 use crate::actions::Landing;
 use crate::engine::Deciding;
-use crate::rows::{Dispatch, Holder, RUNS, Row, Run, StepState};
+use crate::rows::{Dispatch, Holder, Process, RUNS, Row, Run, StepState};
 use crate::rules::{Ambiguous, InboxRow};
 use crate::state::{Held, Message, Own, Owner, Report, State, Taken, Turn};
 use crate::store::Written;
@@ -107,16 +107,16 @@ impl Loop {
             for (step, row) in (0_u8..).zip(&row.steps).filter(|(_, row)| row.state.is_out()) {
                 let dispatch = Dispatch { run, step, number: row.dispatch };
                 let claim = state.store.claims[usize::from(run)][usize::from(step)];
-                match claim.filter(|(number, _)| *number == row.dispatch).map(|(_, holder)| holder) {
-                    Some(Holder::Burned) => news.push(Own::Burned(dispatch, true)),
-                    Some(Holder::Process(p)) if p.life < state.store.alive[usize::from(p.consumer)] => {
-                        if self.rules.dead_are_settled {
-                            news.push(Own::Dead(dispatch));
-                        }
-                    }
-                    Some(Holder::Process(_)) if row.state == StepState::Dispatched => news.push(Own::Started(dispatch)),
-                    _ => {}
+                let Some((number, holder)) = claim else { continue };
+                if number != row.dispatch {
+                    continue;
                 }
+                let dead = |p: Process| p.life < state.store.alive[usize::from(p.consumer)];
+                news.extend(match holder {
+                    Holder::Burned => Some(Own::Burned(dispatch, true)),
+                    Holder::Process(p) if dead(p) => self.rules.dead_are_settled.then_some(Own::Dead(dispatch)),
+                    Holder::Process(_) => (row.state == StepState::Dispatched).then_some(Own::Started(dispatch)),
+                });
             }
         }
         news.retain(|own| !held.own.contains(own));
@@ -242,8 +242,12 @@ impl Loop {
     /// Drops what is in memory. What was not acked comes again.
     pub(crate) fn forget(&self, state: &mut State, owner: usize) {
         if let Owner::Held(held) = std::mem::take(&mut state.owners[owner]) {
-            for taken in held.taken.into_iter().filter(|taken| taken.owed) {
-                state.broker.put_report(taken.report);
+            for taken in held.taken {
+                if taken.owed {
+                    state.broker.put_report(taken.report);
+                } else {
+                    state.see_loss(taken.report);
+                }
             }
         }
     }

@@ -35,11 +35,15 @@ impl Loop {
             Property::always(CURRENT_ONLY, |_: &Self, s: &State| !s.witness.stale_record),
             Property::always(ACK_LAST, |_: &Self, s: &State| !s.witness.early_ack),
             Property::always(ONE_WRITER, |_: &Self, s: &State| !s.witness.stale_write),
-            Property::always(AT_MOST_ONCE, |m: &Self, s: &State| m.each_once(s, |_, seen| seen.started.iter().all(|n| *n <= 1))),
+            Property::always(AT_MOST_ONCE, |m: &Self, s: &State| {
+                m.each_once(s, |_, seen| seen.started.iter().all(|n| *n <= 1))
+            }),
             Property::always(UNKNOWN, |m: &Self, s: &State| m.each_once(s, is_told)),
             Property::always(NOT_LOST, |m: &Self, s: &State| m.not_lost(s)),
             Property::always(APPLIED_ONCE, |_: &Self, s: &State| s.witness.applied_again == 0),
-            Property::always(GAPLESS, |_: &Self, s: &State| (0..RUNS).all(|r| s.store.runs[r].seq == s.store.events[r])),
+            Property::always(GAPLESS, |_: &Self, s: &State| {
+                (0..RUNS).all(|r| s.store.runs[r].seq == s.store.events[r])
+            }),
             Property::always(DURABLE_FIRST, |_: &Self, s: &State| is_durable_first(s)),
             Property::always(ENDS, |m: &Self, s: &State| m.have_ended(s) || m.goes_on(s, true)),
         ];
@@ -65,17 +69,17 @@ impl Loop {
     fn each_once(&self, state: &State, holds: fn(&Step, &Witnessed) -> bool) -> bool {
         let once = |step: usize| self.bounds.effects.get(step) == Some(&Effect::Once);
         let steps = (0..RUNS).flat_map(|run| (0..STEPS).map(move |step| (run, step)));
-        steps.filter(|(_, step)| once(*step)).all(|(run, step)| {
-            holds(&state.store.runs[run].steps[step], &state.witness.steps[run][step])
-        })
+        steps
+            .filter(|(_, step)| once(*step))
+            .all(|(run, step)| holds(&state.store.runs[run].steps[step], &state.witness.steps[run][step]))
     }
 
     fn not_lost(&self, state: &State) -> bool {
         let commands = (0..self.bounds.runs)
             .flat_map(|run| [Wish::Start, Wish::Cancel, Wish::Retry].map(|wish| Command { run, wish }));
-        commands.filter(|c| state.witness.accepted & c.bit() != 0).all(|command| {
-            state.witness.applied & command.bit() != 0 || state.store.inbox.contains(&command)
-        })
+        commands
+            .filter(|c| state.witness.accepted & c.bit() != 0)
+            .all(|command| state.witness.applied & command.bit() != 0 || state.store.inbox.contains(&command))
     }
 
     /// Every accepted run has ended, or says what is unknown.
@@ -83,8 +87,8 @@ impl Loop {
         let accepted = |run, wish| state.witness.accepted & Command { run, wish }.bit() != 0;
         (0..self.bounds.runs).filter(|&run| accepted(run, Wish::Start)).all(|run| {
             let row = &state.store.runs[usize::from(run)];
-            let unknown = row.steps.iter().any(|s| s.state == StepState::Unknown)
-                && !row.steps.iter().any(|s| s.state.is_out());
+            let unknown =
+                row.steps.iter().any(|s| s.state == StepState::Unknown) && !row.steps.iter().any(|s| s.state.is_out());
             let retried = accepted(run, Wish::Retry) && state.store.inbox.iter().any(|c| c.wish == Wish::Retry);
             row.state.is_terminal()
                 || (row.state == RunState::Running && unknown && !accepted(run, Wish::Cancel) && !retried)

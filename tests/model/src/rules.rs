@@ -37,8 +37,6 @@ pub struct Rules {
     pub dispatch_check: bool,
     /// A `once` effect is started only with a claim.
     pub claim_before_once: bool,
-    /// A start that is doubtful is validated by a claim.
-    pub claim_when_doubtful: bool,
     /// Whoever inserts the claim first has it.
     pub claim_unique: bool,
     /// A process asks for a dispatch only once.
@@ -76,7 +74,6 @@ impl Rules {
         load_after_taking: true,
         dispatch_check: true,
         claim_before_once: true,
-        claim_when_doubtful: true,
         claim_unique: true,
         asked_once: true,
         burn_excludes_claim: true,

@@ -1,7 +1,7 @@
 //! What there is at one moment: the store, the broker, two owners, two step consumers, and what a witness
 //! of the whole has seen.
 
-use crate::bounds::Faults;
+use crate::bounds::{Bounds, Faults};
 use crate::rows::{Batch, Command, Dispatch, Holder, RUNS, Row, Run, STEPS, StepState, Store};
 
 /// A step message.
@@ -235,7 +235,7 @@ pub struct State {
 
 impl State {
     /// Forgets what can make no difference any more, and, where asked for, which process is called which.
-    pub(crate) fn tidy(&mut self, symmetric: bool) {
+    pub(crate) fn tidy(&mut self, bounds: &Bounds) {
         let runs = self.store.runs;
         let row = |d: &Dispatch| runs[usize::from(d.run)].steps[usize::from(d.step)];
         for consumer in &mut self.consumers {
@@ -249,18 +249,19 @@ impl State {
         if self.left.total == 0 {
             self.left = Faults::default();
         }
-        if symmetric {
-            self.rename();
+        if bounds.symmetric {
+            self.rename(bounds.consumers);
         }
     }
 
-    /// Of states that differ by the names of processes: always the same one.
-    fn rename(&mut self) {
+    /// Of states that differ by the names of processes: always the same one. (With one step consumer it is the
+    /// first that works.)
+    fn rename(&mut self, consumers: u8) {
         if self.owners[0] > self.owners[1] {
             self.owners.swap(0, 1);
         }
         let [first, second] = &self.consumers;
-        if (first, self.store.alive[0]) > (second, self.store.alive[1]) {
+        if consumers == 2 && (first, self.store.alive[0]) > (second, self.store.alive[1]) {
             self.consumers.swap(0, 1);
             self.store.alive.swap(0, 1);
             for (_, holder) in self.store.claims.iter_mut().flatten().flatten() {
