@@ -22,10 +22,10 @@ impl Loop {
             Owner::Held(held) => held,
             Owner::Taking(_) => return actions.push(Action::Load(owner)),
             Owner::Loaded(_) => return actions.push(Action::Take(owner)),
-            Owner::Free if self.is_held(state) => return,
+            Owner::Free if self.is_held(state) || self.is_gone(state, owner) => return,
             Owner::Free => return actions.push(self.first_of_taking(owner)),
         };
-        if held.epoch != state.store.epoch {
+        if held.epoch != state.store.epoch && (self.rules.loss_is_noticed_alone || self.is_held(state)) {
             actions.push(Action::NoticeLost(owner));
         }
         if held.turn.is_some() {
@@ -72,6 +72,11 @@ impl Loop {
     /// A new owner goes through runs that are being cancelled.
     fn is_unswept(&self, held: &Held) -> bool {
         held.runs.iter().zip(held.swept).any(|(run, swept)| run.state == RunState::Cancelling && !swept)
+    }
+
+    /// Without that rule: a process that died does not come back as long as another believes that it holds.
+    fn is_gone(&self, state: &State, owner: usize) -> bool {
+        !self.rules.loss_is_noticed_alone && matches!(state.owners[1 - owner], Owner::Held(_))
     }
 
     /// Somebody has the epoch, or is about to.

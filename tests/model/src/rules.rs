@@ -51,6 +51,8 @@ pub struct Rules {
     pub publishing_is_owed: bool,
     /// Steps are published after the commit that dispatches them.
     pub publish_after_commit: bool,
+    /// An owner looks whether it still has the partition also when no other owner is left.
+    pub loss_is_noticed_alone: bool,
     /// Results are acked after the commit that records them.
     pub ack_after_commit: bool,
     /// When the row of a command leaves the inbox.
@@ -81,6 +83,7 @@ impl Rules {
         dead_are_settled: true,
         publishing_is_owed: true,
         publish_after_commit: true,
+        loss_is_noticed_alone: true,
         ack_after_commit: true,
         inbox_row: InboxRow::WithCommit,
         wipe_is_noticed: true,

@@ -26,8 +26,8 @@ fn a_wiped_result_of_a_claimed_step_fails_its_run() {
 fn results_that_are_kept_until_recorded_survive_a_wipe() {
     let rules = Rules { results_kept: true, ..Rules::ALL };
     walk("results are kept", Loop { rules, bounds: Bounds { symmetric: true, ..WIPED }, strict: true });
-    let bounds = Bounds { effects: &[Effect::Once], ..QUIET };
-    let bounds = Bounds { faults: Faults { total: 1, wipe: 1, ..NONE }, ..bounds };
+    let faults = Faults { total: 2, wipe: 1, consumer_crash: 1, owner_crash: 1, ..NONE };
+    let bounds = Bounds { effects: &[Effect::Once], faults, ..QUIET };
     walk("results of once steps are kept", Loop { rules, bounds, strict: true });
 }
 

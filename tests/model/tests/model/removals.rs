@@ -29,7 +29,7 @@ const UNHEARD: Faults = Faults { total: 1, unknown_commit: 1, ..NONE };
 const CONSUMER_CRASH: Faults = Faults { total: 1, consumer_crash: 1, ..NONE };
 
 /// Every rule.
-pub(crate) static REMOVALS: [Removal; 21] = [
+pub(crate) static REMOVALS: [Removal; 22] = [
     removal(
         "commits have no fence of the epoch",
         Rules { epoch_fence: false, ..Rules::ALL },
@@ -101,6 +101,12 @@ pub(crate) static REMOVALS: [Removal; 21] = [
         Rules { publish_after_commit: false, ..Rules::ALL },
         PLAIN,
         &[DURABLE_FIRST],
+    ),
+    removal(
+        "an owner that is the last does not look whether it lost the partition",
+        Rules { loss_is_noticed_alone: false, ..Rules::ALL },
+        Bounds { faults: TAKEN_THEN_CRASH, ..PLAIN },
+        &[ENDS_PROMPTLY],
     ),
     removal(
         "results are acked before the commit",
@@ -189,13 +195,14 @@ refuted! {
     without_settling_the_dead 9
     without_publishing_owed_by_the_store 10
     without_publishing_after_the_commit 11
-    without_acking_after_the_commit 12
-    with_inbox_rows_deleted_when_read 13
-    with_inbox_rows_deleted_after_the_commit 14
-    without_noticing_a_wipe 15
-    without_publishing_again_what_nobody_claims 16
-    with_ambiguous_commits_taken_as_failed 17
-    with_ambiguous_commits_taken_as_done 18
-    with_ambiguous_commits_read_back 19
-    with_ambiguous_commits_read_back_and_events_not_compared 20
+    without_looking_for_a_loss_when_alone 12
+    without_acking_after_the_commit 13
+    with_inbox_rows_deleted_when_read 14
+    with_inbox_rows_deleted_after_the_commit 15
+    without_noticing_a_wipe 16
+    without_publishing_again_what_nobody_claims 17
+    with_ambiguous_commits_taken_as_failed 18
+    with_ambiguous_commits_taken_as_done 19
+    with_ambiguous_commits_read_back 20
+    with_ambiguous_commits_read_back_and_events_not_compared 21
 }
