@@ -71,6 +71,13 @@ impl Terminal {
         self.out.line(&line)
     }
 
+    /// Bytes of a result, as they are, to standard output.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut sink = self.out.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        sink.write_all(bytes)?;
+        sink.flush()
+    }
+
     /// A line of anything else, to standard error. That nobody reads it is no reason to stop.
     pub(crate) fn note(&self, line: impl Display) {
         drop(self.err.line(&line));

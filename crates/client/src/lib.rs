@@ -30,6 +30,7 @@
 mod catalogue;
 mod client;
 mod connection;
+mod dead_letters;
 mod endpoint;
 mod error;
 mod event;

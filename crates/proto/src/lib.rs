@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod command;
 mod error;
 mod event;
@@ -26,6 +27,7 @@ pub mod v1 {
     tonic::include_proto!("aidt.v1");
 }
 
+pub use address::{StepAddress, command_address, step_address};
 pub use command::{NotAMessage, decode_command, encode_command};
 pub use error::{DecodeError, DecodeErrorKind};
 pub use event::{Segment, decode_segment, encode_segment};

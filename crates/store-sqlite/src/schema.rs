@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// What brings schema `n` to `n + 1`. Never change one that was released.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001.sql"), include_str!("../migrations/0002.sql")];
 
 /// "aidt" in ASCII, in the file's header.
 const APPLICATION_ID: i64 = 0x6169_6474;

@@ -172,8 +172,11 @@ pub trait DeadLetters: Send + Sync {
     /// Keeps it.
     async fn bury(&self, letters: Vec<DeadLetter>) -> Result<()>;
 
-    /// Oldest first, after `after`.
+    /// Oldest first, after `after`. Ids are never given twice.
     async fn dead_letters(&self, after: u64, limit: u32) -> Result<Vec<DeadLetter>>;
+
+    /// Takes these out for good; answers those that were there.
+    async fn drop_dead_letters(&self, ids: &[u64]) -> Result<Vec<u64>>;
 }
 
 /// All ports of one store; an adapter is one value behind all of them.

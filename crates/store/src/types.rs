@@ -312,10 +312,14 @@ pub struct DeadLetter {
     pub id: u64,
     /// Where it came from: `inbox`, `commands`, `steps:<pool>`.
     pub inlet: String,
+    /// Whose, if it could be told.
+    pub project: Option<Project>,
     /// The run, if it could be told.
     pub run: Option<RunId>,
     /// Why.
     pub reason: String,
+    /// What it came with: `partition`, `traceparent`, `published_at`, ….
+    pub headers: BTreeMap<String, String>,
     /// What it was.
     pub bytes: Bytes,
     /// When (the store's clock).

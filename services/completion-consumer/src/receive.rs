@@ -3,10 +3,11 @@
 use crate::owner::Owner;
 use crate::takeover::own_command;
 use crate::turn::{Source, Turn, TurnFailed};
-use aidt_domain::{Command, CommandBody, PartitionId, RunId, Timestamp};
+use aidt_domain::{Command, CommandBody, ErrorCode, Failure, PartitionId, RunId, Timestamp};
 use aidt_queue::Delivery;
 use aidt_store::{DeadLetter, InboxRow};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 impl Owner {
     /// Commands of the broker. What cannot be read becomes a dead letter; what is newer than this process
@@ -24,7 +25,7 @@ impl Owner {
             let entries = match aidt_proto::decode_entries(delivery.body.clone()) {
                 Ok(entries) => entries,
                 Err(error) => {
-                    self.unreadable(turn, *partition, delivery, &error);
+                    self.unreadable(turn, *partition, delivery, delivery.body.clone(), &error, &mut commands);
                     if !error.is_newer_format() {
                         turn.acks.push((*partition, delivery.tag));
                     }
@@ -37,7 +38,7 @@ impl Owner {
                     Ok(command) => commands.push((*partition, command, Source::Broker(entry))),
                     Err(error) => {
                         newer |= error.is_newer_format();
-                        self.unreadable(turn, *partition, delivery, &error);
+                        self.unreadable(turn, *partition, delivery, entry, &error, &mut commands);
                     }
                 }
             }
@@ -48,18 +49,33 @@ impl Owner {
         commands
     }
 
-    pub(crate) fn unreadable(
+    /// Keeps what cannot be read. The run that waits for it, if that can be told, ends with the reason.
+    fn unreadable(
         &mut self,
         turn: &mut Turn,
         partition: PartitionId,
         delivery: &Delivery,
+        bytes: Bytes,
         error: &aidt_proto::DecodeError,
+        commands: &mut Vec<(PartitionId, Command, Source)>,
     ) {
         if error.is_newer_format() {
             tracing::warn!(%partition, %error, "left to a newer process");
             return;
         }
-        let letter = dead_letter("commands", None, error.to_string(), delivery.body.clone(), turn.now);
+        let count = self.ports.store.run_log.partitions();
+        let address = aidt_proto::command_address(&bytes).filter(|(_, run)| PartitionId::of(*run, count) == partition);
+        let mut letter = dead_letter("commands", None, error.to_string(), bytes, turn.now);
+        letter.headers.insert("partition".to_owned(), partition.to_string());
+        if let Some(at) = delivery.published_at {
+            letter.headers.insert("published_at".to_owned(), at.to_string());
+        }
+        if let Some((project, run)) = address {
+            let what = format!("a result of this run cannot be read and became a dead letter: {error}");
+            let end = CommandBody::Poisoned(Failure::fatal(ErrorCode::Internal, what));
+            commands.push((partition, own_command(run, end), Source::Own));
+            (letter.project, letter.run) = (Some(project), Some(run));
+        }
         turn.letters.entry(partition).or_default().push(letter);
     }
 
@@ -126,7 +142,8 @@ impl Owner {
                     tracing::warn!(%partition, %error, "left in the inbox for a newer process");
                 }
                 Err(error) => {
-                    let letter = dead_letter("inbox", Some(row.run), error.to_string(), row.command, turn.now);
+                    let mut letter = dead_letter("inbox", Some(row.run), error.to_string(), row.command, turn.now);
+                    letter.project = Some(row.project);
                     turn.letters.entry(partition).or_default().push(letter);
                     turn.inbox_done.entry(partition).or_default().push(row.seq);
                 }
@@ -137,5 +154,6 @@ impl Owner {
 }
 
 pub(crate) fn dead_letter(inlet: &str, run: Option<RunId>, reason: String, bytes: Bytes, at: Timestamp) -> DeadLetter {
-    DeadLetter { id: 0, inlet: inlet.to_owned(), run, reason, bytes, at }
+    let headers = BTreeMap::new();
+    DeadLetter { id: 0, inlet: inlet.to_owned(), project: None, run, reason, headers, bytes, at }
 }

@@ -158,7 +158,9 @@ impl Owner {
             Source::Own | Source::Timer(_) => return Ok(()),
         };
         tracing::warn!(run = %command.run, command = command.body.name(), reason, "buried a command");
-        let letter = dead_letter(inlet, Some(command.run), reason, bytes, turn.now);
+        let mut letter = dead_letter(inlet, Some(command.run), reason, bytes, turn.now);
+        letter.project = Some(command.project.clone());
+        letter.headers.insert("partition".to_owned(), partition.to_string());
         turn.letters.entry(partition).or_default().push(letter);
         Ok(())
     }

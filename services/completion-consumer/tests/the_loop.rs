@@ -419,3 +419,28 @@ async fn what_is_left_to_a_newer_process_hides_nothing() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_cannot_be_read_ends_its_run_with_that_cause() {
+    with_world(async |set, mut world| {
+        spawn_owner(set, &world, 1);
+        let run = world.submit(7, chain(3)).await;
+        world.until(run, RunState::Running).await;
+        let id = None;
+        let body = CommandBody::Cancel { reason: "what".into() };
+        let command =
+            Command { id, project: Project::default(), run, actor: Actor::default(), traceparent: None, body };
+        let whole = aidt_proto::encode_command(&command).unwrap();
+        let body = Bytes::from([&whole[..whole.len() - 1], b"\xff\xff"].concat());
+        let broken = aidt_queue::Outgoing { body: body.clone(), republished: false, traceparent: None };
+        world.queue.publish_commands(vec![(PartitionId::of(run, 2), broken)]).await.unwrap();
+        world.until(run, RunState::Failed).await;
+        let letters = world.store.dead_letters.dead_letters(0, 10).await.unwrap();
+        assert_eq!((letters.len(), letters[0].run, &letters[0].bytes), (1, Some(run), &body));
+        let row = world.store.history.run(&Project::default(), run).await.unwrap().unwrap();
+        let error = row.error.unwrap();
+        assert_eq!(error.code, ErrorCode::Internal);
+        assert!(error.message.contains("dead letter"), "{}", error.message);
+    })
+    .await;
+}

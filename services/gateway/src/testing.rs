@@ -44,6 +44,7 @@ impl Clock for TestClock {
 pub(crate) struct TestApp {
     pub(crate) store: Store,
     pub(crate) locks: Arc<dyn Locks>,
+    pub(crate) queue: Arc<MemoryQueue>,
     pub(crate) shutdown: CancellationToken,
     router: Router,
     tasks: JoinSet<()>,
@@ -138,11 +139,12 @@ impl TestApp {
     fn over(config: Config, store: Store, clock: Arc<dyn Clock>, not_ready: Vec<String>) -> Self {
         let locks: Arc<dyn Locks> = Arc::new(MemoryLocks::new());
         let shutdown = CancellationToken::new();
+        let queue = Arc::new(MemoryQueue::new(clock.clone(), "test".to_owned()));
         let next = AtomicU64::new(1);
         let catalogue = Catalogue::new(vec![tool("debug.echo"), tool("debug.sleep")]);
         let ports = Ports {
             store: store.clone(),
-            queue: Arc::new(MemoryQueue::new(clock.clone(), "test".to_owned())),
+            queue: queue.clone(),
             locks: locks.clone(),
             catalogue: Arc::new(catalogue),
             clock,
@@ -151,7 +153,7 @@ impl TestApp {
             shutdown: shutdown.clone(),
         };
         let router = Gateway::new(config, ports).unwrap().router();
-        Self { store, locks, shutdown, router, tasks: JoinSet::new() }
+        Self { store, locks, queue, shutdown, router, tasks: JoinSet::new() }
     }
 
     /// Applies what is in the inbox, once.

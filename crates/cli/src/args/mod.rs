@@ -1,9 +1,11 @@
 //! The command line.
 
+mod dlq;
 mod run;
 mod runs;
 mod values;
 
+pub use dlq::{DlqCommand, DlqLsArgs, DlqShowArgs, DlqSomeArgs};
 pub use run::{BenchArgs, CheckArgs, InputArgs, PlanCommand, RunArgs, ServeArgs, ToolsCallArgs, ToolsCommand};
 pub use runs::{
     CancelArgs, EventsArgs, LogsArgs, LsArgs, ResolveArgs, ResolveHow, RetryArgs, RunRef, RunsCommand, WatchArgs,
@@ -86,6 +88,9 @@ pub enum Command {
     /// Lists tools and calls one.
     #[command(subcommand)]
     Tools(ToolsCommand),
+    /// Looks at what nothing could be done with, sends it again or drops it.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Measures steps per second and what a step costs, over a home of its own.
     Bench(BenchArgs),
     /// Prints the version.

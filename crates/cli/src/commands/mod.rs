@@ -2,6 +2,7 @@
 
 mod bench;
 mod conclude;
+mod dlq;
 mod events;
 mod logs;
 mod plan_check;
@@ -92,6 +93,7 @@ async fn dispatch(command: Command, context: &mut Context<'_>) -> Done {
             context.interruptible(async |cx| tools_ls::ls(output, cx).await).await
         }
         Command::Tools(ToolsCommand::Call(args)) => tools_call::call(args, context).await,
+        Command::Dlq(command) => context.interruptible(async |cx| dlq::dlq(command, cx).await).await,
         Command::Bench(args) => context.interruptible(async |cx| bench::bench(&args, cx).await).await,
         Command::Version => {
             context.terminal.print(concat!("aidt ", env!("CARGO_PKG_VERSION")))?;

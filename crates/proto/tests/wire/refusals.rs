@@ -84,3 +84,21 @@ fn large_values_share_the_memory_of_the_body() {
     let shared = encode_shared(vec![body.clone(), body]);
     assert!(decode_entries(shared.clone()).unwrap().iter().all(|entry| inside(entry, &shared)));
 }
+
+#[test]
+fn what_cannot_be_read_may_still_tell_to_whom_it_was() {
+    let step = samples::step_full();
+    let whole = encode_step(&step);
+    let to = step_address(&whole[..whole.len() / 2]).expect("its first fields are there");
+    assert_eq!((to.project, to.run, to.partition), (step.project, step.run, step.partition));
+    assert_eq!((to.step, to.dispatch), (step.step, step.dispatch));
+    for (name, command) in samples::commands() {
+        let Ok(whole) = encode_command(&command) else { continue };
+        let to = command_address(&[&whole[..], b"\xff\xff"].concat());
+        assert_eq!(to, Some((command.project, command.run)), "{name}");
+    }
+    assert_eq!(step_address(&whole[..12]), None);
+    for nothing in [&b""[..], b"\xff\xff\xff", b"\x08\x01\x1a\xff\xff\xff\xff\x0f", b"\x22\x03abc"] {
+        assert_eq!((step_address(nothing), command_address(nothing)), (None, None), "{nothing:?}");
+    }
+}

@@ -5,7 +5,7 @@ use crate::SqliteStore;
 use crate::error::Failed;
 use crate::rows::{Cells, bound};
 use crate::write::put_dead_letters;
-use aidt_domain::{DispatchNo, RunId, StepIx};
+use aidt_domain::{DispatchNo, Project, RunId, StepIx};
 use aidt_store::{DeadLetter, DeadLetters, LogChunk, StepLogs};
 use async_trait::async_trait;
 use rusqlite::params;
@@ -63,7 +63,7 @@ impl DeadLetters for SqliteStore {
     async fn dead_letters(&self, after: u64, limit: u32) -> Result<Vec<DeadLetter>> {
         self.readers
             .read("dead_letters", move |connection| {
-                let sql = "SELECT id, inlet, run, reason, bytes, at FROM dead_letters \
+                let sql = "SELECT id, inlet, project, run, reason, headers, bytes, at FROM dead_letters \
                            WHERE id > ?1 ORDER BY id LIMIT ?2";
                 let mut statement = connection.prepare_cached(sql)?;
                 let rows = statement.query_and_then(params![bound(after), limit], |row| {
@@ -71,13 +71,30 @@ impl DeadLetters for SqliteStore {
                     Ok(DeadLetter {
                         id: cells.unsigned()?,
                         inlet: cells.next()?,
+                        project: cells.next::<Option<String>>()?.and_then(|p| Project::new(&p).ok()),
                         run: cells.next::<Option<[u8; 16]>>()?.map(|bytes| RunId(Uuid::from_bytes(bytes))),
                         reason: cells.next()?,
+                        headers: serde_json::from_str(&cells.next::<String>()?).unwrap_or_default(),
                         bytes: cells.bytes()?,
                         at: cells.time()?,
                     })
                 })?;
                 rows.collect()
+            })
+            .await
+    }
+
+    async fn drop_dead_letters(&self, ids: &[u64]) -> Result<Vec<u64>> {
+        let ids = ids.to_vec();
+        self.core
+            .write("drop_dead_letters", move |tx| {
+                let mut dropped = Vec::new();
+                for &id in &ids {
+                    if tx.execute("DELETE FROM dead_letters WHERE id = ?1", params![bound(id)])? > 0 {
+                        dropped.push(id);
+                    }
+                }
+                Ok(dropped)
             })
             .await
     }

@@ -2,7 +2,7 @@
 
 use super::{Tx, put_inbox, run, step};
 use crate::error::Failed;
-use aidt_domain::{PartitionId, RunId, StepIx};
+use aidt_domain::{PartitionId, Project, RunId, StepIx};
 use aidt_store::{Batch, BurnResult, Commit, DeadLetter, Kind, Turn, appended};
 use rusqlite::params;
 
@@ -115,12 +115,15 @@ fn write_timers(tx: &mut Tx<'_>, turn: &Turn, partition: PartitionId) -> Result<
 pub(crate) fn put_dead_letters(tx: &mut Tx<'_>, letters: &[DeadLetter]) -> Result<(), Failed> {
     for letter in letters {
         tx.execute(
-            "INSERT INTO dead_letters (at, inlet, run, reason, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO dead_letters (at, inlet, project, run, reason, headers, bytes) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
                 tx.now().0,
                 letter.inlet,
+                letter.project.as_ref().map(Project::as_str),
                 letter.run.as_ref().map(|run| run.0.as_bytes()),
                 letter.reason,
+                serde_json::to_string(&letter.headers).expect("text is JSON"),
                 &letter.bytes[..]
             ],
         )?;

@@ -53,6 +53,8 @@ fn everything(run: RunId) -> Turn {
             id: 0,
             inlet: "inbox".to_owned(),
             run: Some(run),
+            headers: std::collections::BTreeMap::new(),
+            project: None,
             reason: "unreadable".to_owned(),
             bytes: Bytes::from_static(b"?"),
             at: Timestamp(0),

@@ -13,6 +13,7 @@ use aidt_domain::{
     Timestamp,
 };
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// Bytes that are not text, or text that is not a value.
 fn bytes() -> Vec<Bytes> {
@@ -101,8 +102,10 @@ pub async fn strings_of_any_characters(f: Fixture) {
         let letter = DeadLetter {
             id: 0,
             inlet: text.clone(),
+            project: None,
             run: None,
             reason: text.clone(),
+            headers: BTreeMap::from([(text.clone(), text.clone())]),
             bytes: Bytes::new(),
             at: Timestamp(0),
         };
@@ -120,7 +123,7 @@ pub async fn strings_of_any_characters(f: Fixture) {
         let filter = RunFilter { plan: Some(text.clone()), labels: row.labels.clone(), ..RunFilter::default() };
         assert_eq!(ok(f.store.history.runs(&filter, None, 9).await).items, [row]);
         let stored = ok(f.store.dead_letters.dead_letters(n - 1, 1).await).remove(0);
-        assert_eq!((stored.inlet, stored.reason), (letter.inlet, letter.reason));
+        assert_eq!((stored.inlet, stored.reason, stored.headers), (letter.inlet, letter.reason, letter.headers));
         assert_eq!(ok(f.store.run_log.partition(PartitionId(0)).await).incarnation, text);
 
         let process = ProcessRow { service: text.clone(), policy_revision: text.clone(), ..process_row(n) };

@@ -130,7 +130,8 @@ macro_rules! conformance {
             timers: timers_come_by_due_time, a_timer_is_replaced_and_cleared, timers_belong_to_a_partition;
             processes: a_life_lives_while_it_says_so, a_closed_life_is_over, the_home_lock_closes_others,
                 registering_again_changes_the_row;
-            texts: log_pieces_are_there_once, logs_come_in_pages, dead_letters_are_kept_in_order;
+            texts: log_pieces_are_there_once, logs_come_in_pages, dead_letters_are_kept_in_order,
+                a_dropped_dead_letter_is_gone_and_its_id_with_it;
             hostile: payloads_of_any_bytes, strings_of_any_characters, keys_of_any_length, empty_everything,
                 numbers_at_their_ends;
         }

@@ -52,6 +52,8 @@ async fn fill(store: &Store, run: RunId) {
         id: 0,
         inlet: "inbox".to_owned(),
         run: None,
+        headers: std::collections::BTreeMap::new(),
+        project: None,
         reason: "no".to_owned(),
         bytes: Bytes::new(),
         at: Timestamp(0),

@@ -4,8 +4,9 @@ use super::build::{Owner, run_id};
 use super::{Fixture, ok, refused};
 use crate::Kind;
 use crate::types::{DeadLetter, LogChunk, Turn};
-use aidt_domain::{DispatchNo, RunId, StepIx, Timestamp};
+use aidt_domain::{DispatchNo, Project, RunId, StepIx, Timestamp};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 fn chunk(run: RunId, step: u32, dispatch: u32, offset: u64) -> LogChunk {
     let bytes = Bytes::from(format!("{step}.{dispatch}.{offset}\n"));
@@ -45,11 +46,13 @@ pub async fn logs_come_in_pages(f: Fixture) {
 }
 
 pub async fn dead_letters_are_kept_in_order(f: Fixture) {
-    let letter = |n: u64, run| DeadLetter {
+    let letter = |n: u64, run: Option<RunId>| DeadLetter {
         id: 0,
         inlet: format!("steps:pool-{n}"),
+        project: run.map(|_| Project::default()),
         run,
         reason: format!("reason {n}"),
+        headers: (0..n).map(|h| (format!("header {h}"), format!("value {n}"))).collect(),
         bytes: Bytes::from(format!("bytes {n}")),
         at: Timestamp(0),
     };
@@ -68,4 +71,27 @@ pub async fn dead_letters_are_kept_in_order(f: Fixture) {
     assert!(all[0].id > 0 && all.is_sorted_by_key(|letter| letter.id));
     assert_eq!(ok(f.store.dead_letters.dead_letters(all[0].id, 1).await), all[1..2]);
     assert_eq!(ok(f.store.dead_letters.dead_letters(all[2].id, 1).await), []);
+}
+
+pub async fn a_dropped_dead_letter_is_gone_and_its_id_with_it(f: Fixture) {
+    let letter = DeadLetter {
+        id: 0,
+        inlet: "inbox".to_owned(),
+        project: None,
+        run: None,
+        reason: "no reason".to_owned(),
+        headers: BTreeMap::new(),
+        bytes: Bytes::from_static(b"\0"),
+        at: Timestamp(0),
+    };
+    let store = &f.store.dead_letters;
+    ok(store.bury(vec![letter.clone(), letter.clone(), letter.clone()]).await);
+    let ids: Vec<u64> = ok(store.dead_letters(0, 9).await).iter().map(|l| l.id).collect();
+    assert_eq!(ok(store.drop_dead_letters(&[ids[2], 999, ids[0]]).await), [ids[2], ids[0]]);
+    assert_eq!(ok(store.drop_dead_letters(&[ids[2]]).await), Vec::<u64>::new());
+    assert_eq!(ok(store.drop_dead_letters(&[]).await), Vec::<u64>::new());
+    ok(store.bury(vec![letter]).await);
+    let left: Vec<u64> = ok(store.dead_letters(0, 9).await).iter().map(|l| l.id).collect();
+    assert_eq!((left.len(), left[0]), (2, ids[1]));
+    assert!(!ids.contains(&left[1]), "{left:?} after {ids:?}");
 }

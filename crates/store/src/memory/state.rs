@@ -62,6 +62,7 @@ pub(super) struct State {
     pub(super) journal: BTreeMap<JournalKey, Vec<JournalEntry>>,
     pub(super) logs: BTreeMap<(RunId, StepIx, DispatchNo, u64), Bytes>,
     pub(super) dead_letters: BTreeMap<u64, DeadLetter>,
+    pub(super) last_dead_letter: u64,
     pub(super) processes: BTreeMap<ProcessId, ProcessRow>,
 }
 
@@ -84,6 +85,7 @@ impl State {
             journal: BTreeMap::new(),
             logs: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
+            last_dead_letter: 0,
             processes: BTreeMap::new(),
         }
     }
@@ -150,7 +152,8 @@ impl State {
 
     /// Keeps what nothing could be done with.
     pub(super) fn put_dead_letter(&mut self, mut letter: DeadLetter) {
-        letter.id = self.dead_letters.last_key_value().map_or(1, |(id, _)| id + 1);
+        self.last_dead_letter += 1;
+        letter.id = self.last_dead_letter;
         letter.at = self.now;
         self.dead_letters.insert(letter.id, letter);
     }

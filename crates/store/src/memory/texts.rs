@@ -50,4 +50,9 @@ impl DeadLetters for MemoryStore {
         let rest = state.dead_letters.range(after.saturating_add(1)..);
         Ok(rest.take(limit as usize).map(|(_, letter)| letter.clone()).collect())
     }
+
+    async fn drop_dead_letters(&self, ids: &[u64]) -> Result<Vec<u64>> {
+        let mut state = self.state();
+        Ok(ids.iter().copied().filter(|id| state.dead_letters.remove(id).is_some()).collect())
+    }
 }

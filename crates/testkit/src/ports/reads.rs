@@ -63,4 +63,8 @@ impl DeadLetters for SimStore {
     async fn dead_letters(&self, after: u64, limit: u32) -> Result<Vec<DeadLetter>> {
         read!(self, "dead_letters", self.raw().dead_letters(after, limit))
     }
+
+    async fn drop_dead_letters(&self, ids: &[u64]) -> Result<Vec<u64>> {
+        write!(self, "drop_dead_letters", self.raw().drop_dead_letters(ids))
+    }
 }

@@ -3,6 +3,7 @@
 mod cancel_run;
 mod check_plan;
 mod create_run;
+mod dead_letters;
 mod explain_run;
 mod get_run;
 mod list_events;
@@ -49,6 +50,8 @@ fn reads(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/v1/version", get(server::version))
         .route("/v1/tools", get(list_tools::handle))
         .route("/v1/workers", get(list_workers::handle))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{id}", get(dead_letters::show))
         .route("/v1/runs", get(list_runs::handle))
         .route("/v1/runs/{run}/steps", get(list_steps::handle))
         .route("/v1/runs/{run}/steps/{step}/logs", get(step_logs::handle))
@@ -75,6 +78,8 @@ fn writes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/v1/runs/{run}/resolve", post(resolve_step::by_body))
         .route("/v1/runs/{run}/steps/{step}/resolve", post(resolve_step::handle))
         .route("/v1/plans/check", post(check_plan::handle))
+        .route("/v1/dead-letters/{id}/redrive", post(dead_letters::redrive))
+        .route("/v1/dead-letters/{id}/drop", post(dead_letters::drop_one))
         .route_layer(from_fn_with_state(api.config.request_timeout, time_limit))
         .route_layer(from_fn_with_state(api.clone(), admit))
 }

@@ -4,11 +4,12 @@ use super::call::{Call, Claim, Phase};
 use super::{Core, Letter, Ticket};
 use crate::pool::{Arrival, Taken};
 use crate::workers::CallNo;
-use aidt_domain::{RunId, StepMessage, Timestamp};
+use aidt_domain::{StepMessage, Timestamp};
 use aidt_proto::{DecodeError, decode_entries, decode_step};
 use aidt_store::DeadLetter;
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -65,19 +66,25 @@ impl Core {
         }
         let inlet = format!("steps:{}", side.pool);
         tracing::error!(%inlet, %error, "a step message cannot be read; it becomes a dead letter");
-        self.bury(envelope.pool, smallvec![envelope.ticket], None, error.to_string(), bytes);
+        if let Some(to) = aidt_proto::step_address(&bytes) {
+            self.lanes.publish.push(self.never_ran(to, &error.to_string()));
+        }
+        self.bury(envelope.pool, smallvec![envelope.ticket], &bytes, error.to_string());
     }
 
-    pub(super) fn bury(
-        &mut self,
-        pool: usize,
-        tickets: SmallVec<[Ticket; 1]>,
-        run: Option<RunId>,
-        reason: String,
-        bytes: Bytes,
-    ) {
-        let inlet = format!("steps:{}", self.pools[pool].pool);
-        let letter = DeadLetter { id: 0, inlet, run, reason, bytes, at: Timestamp::default() };
+    pub(super) fn bury(&mut self, pool: usize, tickets: SmallVec<[Ticket; 1]>, bytes: &Bytes, reason: String) {
+        let (project, run) =
+            aidt_proto::step_address(bytes).map_or((None, None), |to| (Some(to.project), Some(to.run)));
+        let letter = DeadLetter {
+            id: 0,
+            inlet: format!("steps:{}", self.pools[pool].pool),
+            project,
+            run,
+            reason,
+            headers: BTreeMap::new(),
+            bytes: bytes.clone(),
+            at: Timestamp::default(),
+        };
         self.lanes.letters.push(Letter { letter, pool, tickets });
     }
 

@@ -5,7 +5,10 @@ use super::{Core, Origin, Publication};
 use crate::outcome::outcome;
 use crate::text::Piece;
 use crate::workers::{CallNo, Ended, Orphan, Report, Settled, ToolResult};
-use aidt_domain::{Actor, Command, CommandBody, Finished, Labels, Outcome, PartitionId, Project, RunId, Timestamp};
+use aidt_domain::{
+    Actor, Command, CommandBody, DispatchNo, EffectHint, ErrorCode, Failure, Finished, Labels, Outcome, PartitionId,
+    ProcessId, Project, RunId, StepIx, Timestamp,
+};
 use aidt_store::LogChunk;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -122,6 +125,21 @@ impl Core {
         let publication = publication(call, CommandBody::Finished(Box::new(finished)), origin);
         self.lanes.publish.push(publication);
         self.arm(no);
+    }
+
+    /// Tells the owner that a dispatch became a dead letter before it was started.
+    pub(super) fn never_ran(&self, to: aidt_proto::StepAddress, reason: &str) -> Publication {
+        let what = format!("the step's message became a dead letter: {reason}");
+        let failure = Failure::fatal(ErrorCode::Internal, what);
+        let finished = failed(to.step, to.dispatch, self.life.process(), failure);
+        Publication {
+            partition: to.partition,
+            run: to.run,
+            body: encode(&to.project, to.run, None, CommandBody::Finished(Box::new(finished))),
+            project: to.project,
+            traceparent: None,
+            origin: Origin::Note,
+        }
     }
 
     /// A claimed call began: a hint for people, and the base of the owner's backstop.
@@ -244,6 +262,26 @@ impl Core {
 
 fn before(now: Timestamp, ago: Duration) -> Timestamp {
     Timestamp(now.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// What is said instead of a result that no broker takes.
+pub(super) fn unsayable(call: &Call, process: ProcessId, reason: &str) -> Publication {
+    let what = format!("the step's result became a dead letter, for the broker refuses it: {reason}");
+    let failure = Failure { effect: EffectHint::Maybe, ..Failure::fatal(ErrorCode::Internal, what) };
+    let finished = failed(call.step.step, call.step.dispatch, process, failure);
+    publication(call, CommandBody::Finished(Box::new(finished)), Origin::Note)
+}
+
+fn failed(step: StepIx, dispatch: DispatchNo, process: ProcessId, failure: Failure) -> Finished {
+    Finished {
+        step,
+        dispatch,
+        outcome: Outcome::Failed(failure),
+        started_at: None,
+        process,
+        worker: String::new(),
+        log: Bytes::new(),
+    }
 }
 
 fn publication(call: &Call, body: CommandBody, origin: Origin) -> Publication {

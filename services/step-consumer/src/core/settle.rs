@@ -1,11 +1,13 @@
 //! What came of the calls of ports. A port that is down is tried again in place, after a pause; only what
 //! a port refuses again and again is given up, and kept as a dead letter.
 
+use super::report::unsayable;
 use super::{ClaimAsk, Core, JudgeAsk, Letter, Origin, Publication};
 use crate::judge::Context;
 use aidt_domain::Timestamp;
 use aidt_queue::QueueError;
 use aidt_store::{ClaimState, DeadLetter, LogChunk, StoreError};
+use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 impl Core {
@@ -118,19 +120,22 @@ impl Core {
         }
     }
 
-    /// No broker will ever take it. A run whose result it is learns so by the backstop of its run time.
+    /// No broker will ever take it: the run whose result it is learns so, and is not left to wait.
     fn unpublishable(&mut self, publication: Publication, reason: &str) {
         let letter = DeadLetter {
             id: 0,
             inlet: "commands".to_owned(),
+            project: Some(publication.project.clone()),
             run: Some(publication.run),
             reason: reason.to_owned(),
+            headers: BTreeMap::from([("partition".to_owned(), publication.partition.to_string())]),
             bytes: publication.body,
             at: Timestamp::default(),
         };
         let (Origin::Call(no) | Origin::Early(no)) = publication.origin else { return };
         let Some(call) = self.calls.get_mut(&no) else { return };
         let (pool, tickets) = (call.pool, std::mem::take(&mut call.tickets));
+        self.lanes.publish.push(unsayable(call, self.life.process(), reason));
         self.lanes.letters.push(Letter { letter, pool, tickets });
         self.remove(no);
     }

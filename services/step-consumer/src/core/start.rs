@@ -198,10 +198,13 @@ impl Core {
     /// The store can never answer this: the message becomes a dead letter.
     pub(super) fn claim_refused(&mut self, ask: &ClaimAsk, reason: &str) {
         let Some(call) = self.calls.get_mut(&ask.call) else { return };
-        let (pool, run) = (call.pool, call.step.run);
+        let pool = call.pool;
         let bytes = aidt_proto::encode_step(&call.step);
         let tickets = std::mem::take(&mut call.tickets);
-        self.bury(pool, tickets, Some(run), reason.to_owned(), bytes);
+        if let Some(to) = aidt_proto::step_address(&bytes) {
+            self.lanes.publish.push(self.never_ran(to, reason));
+        }
+        self.bury(pool, tickets, &bytes, reason.to_owned());
         self.lose(ask.call);
     }
 }

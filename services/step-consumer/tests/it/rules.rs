@@ -313,6 +313,23 @@ async fn what_cannot_be_decoded_is_a_dead_letter_with_its_reason_and_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_that_cannot_be_decoded_fails_if_it_can_be_told_which_it_was() {
+    let mut world = World::new(4).await;
+    let step = step(1);
+    world.put(&step).await;
+    let broken = Bytes::from([&encode_step(&step)[..], b"\xff\xff"].concat());
+    world.publish_bytes(broken.clone(), false).await;
+    world.run();
+    let finished = world.finished().await;
+    assert_eq!((finished.step, finished.dispatch), (step.step, step.dispatch));
+    let Outcome::Failed(failure) = finished.outcome else { panic!("{:?}", finished.outcome) };
+    assert_eq!((failure.code, failure.effect), (ErrorCode::Internal, EffectHint::None));
+    world.pass(ms(10)).await;
+    let letters = world.store.dead_letters.dead_letters(0, 10).await.unwrap();
+    assert_eq!((letters.len(), letters[0].run, &letters[0].bytes), (1, Some(step.run), &broken));
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_steps_of_a_pool_share_a_message_and_one_bad_one_spoils_none() {
     let mut world = World::new(4).await;
     let (one, two) = (step(1), step(2));
