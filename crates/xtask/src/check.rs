@@ -69,7 +69,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that may depend on anything.
-const FREE: &[&str] = &["aidt", "aidt-model", "aidt-testkit", "xtask", "aidt-tests"];
+const FREE: &[&str] = &["aidt", "aidt-model", "aidt-servers", "aidt-testkit", "xtask", "aidt-tests"];
 
 /// Everything, all failures told.
 pub(crate) fn run() -> Result<()> {

@@ -4,6 +4,7 @@
 
 mod check;
 mod interop;
+mod services;
 mod sim;
 mod tests;
 
@@ -27,6 +28,8 @@ enum Task {
     Check,
     /// Run the tests against parties from other registries (PyPI)
     Interop,
+    /// Start, stop and look at the servers that tests need: Postgres, Redis, RabbitMQ, Kafka
+    Services(services::Args),
     /// Run simulated worlds, or see that a planted fault is caught
     Sim(sim::Args),
 }
@@ -36,6 +39,7 @@ fn main() -> Result<ExitCode> {
         Task::Test => tests::run().map(|()| ExitCode::SUCCESS),
         Task::Check => check::run().map(|()| ExitCode::SUCCESS),
         Task::Interop => interop::run().map(|()| ExitCode::SUCCESS),
+        Task::Services(args) => services::run(&args),
         Task::Sim(args) => sim::run(&args),
     }
 }
