@@ -22,7 +22,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Run every test that needs only Rust, a C compiler and git
+    /// Run every test; installs and starts the servers that some of them need
     Test,
     /// Check formatting, lints, crate directions, licences, file lengths, paths
     Check,

@@ -3,7 +3,7 @@
 use aidt_servers::{Condition, Instance, Kind, Started, Status};
 use anyhow::Result;
 use clap::Subcommand;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 #[derive(clap::Args)]
