@@ -67,9 +67,9 @@ impl Instance {
                 say("kafka: fetching its jars from Maven Central, once");
             }
             match server.start() {
-                Err(error @ Error::PortTaken { .. }) => {
+                Err(Error::PortTaken { kind, port }) => {
                     server.move_away()?;
-                    say(&format!("{error}; it moves to {}", server.url()?));
+                    say(&format!("{kind}: port {port} is taken by another process; it moves to {}", server.url()?));
                     server.start()
                 }
                 other => other,
@@ -83,7 +83,7 @@ impl Instance {
     /// The first that occurred; the other servers are stopped.
     pub fn down(&self, kinds: &[Kind], wipe: bool) -> Result<Vec<(Kind, bool)>> {
         let kinds: Vec<Kind> = kinds.iter().copied().filter(|kind| self.server(*kind).folder().exists()).collect();
-        self.each(&kinds, |server| {
+        let stopped = self.each(&kinds, |server| {
             let ran = server.stop()?;
             if wipe {
                 server.remove_data()?;
@@ -91,7 +91,12 @@ impl Instance {
                 fs::remove_dir_all(folder).map_err(Error::file("remove", folder))?;
             }
             Ok(ran)
-        })
+        });
+        if wipe {
+            // Not empty while other servers are there.
+            let _ = fs::remove_dir(&self.folder);
+        }
+        stopped
     }
 
     /// How each of them is.

@@ -21,6 +21,7 @@ pub(crate) struct Process {
 struct Stat {
     state: char,
     parent: i32,
+    threads: u32,
     started: u64,
 }
 
@@ -37,7 +38,8 @@ impl Process {
     pub(crate) fn is_alive(self) -> bool {
         match stat(self.pid) {
             Some(stat) if stat.started != self.started => false,
-            Some(stat) if stat.state == 'Z' => {
+            // While other threads are left, files and ports are not given back yet.
+            Some(stat) if stat.state == 'Z' && stat.threads <= 1 => {
                 // A child of ours leaves once it is asked for; another's child is that one's to reap.
                 if let Some(pid) = Pid::from_raw(self.pid) {
                     let _ = waitpid(Some(pid), WaitOptions::NOHANG);
@@ -58,17 +60,18 @@ impl Process {
         }
     }
 
-    /// The process and all that descend from it, so that no child of a killed server lives on.
+    /// The process and all that descend from it.
     pub(crate) fn signal_tree(self, signal: Signal) {
-        let family = self.descendants();
-        self.signal(signal);
-        family.into_iter().for_each(|process| process.signal(signal));
+        self.tree().into_iter().for_each(|process| process.signal(signal));
     }
 
-    /// SIGKILL for the whole tree; it is stopped first, so that it has no more children meanwhile.
-    pub(crate) fn kill_tree(self) {
+    /// SIGKILL for the whole tree, so that no child of a killed server lives on; false if one still does at
+    /// the deadline. The first is stopped before, so that it has no more children meanwhile.
+    pub(crate) fn kill_tree(self, limit: Duration) -> bool {
         self.signal(Signal::STOP);
-        self.signal_tree(Signal::KILL);
+        let tree = self.tree();
+        tree.iter().for_each(|process| process.signal(Signal::KILL));
+        eventually(limit, || tree.iter().all(|process| !process.is_alive()))
     }
 
     /// Waits for its end; false if it still runs at the deadline.
@@ -76,14 +79,14 @@ impl Process {
         eventually(limit, || !self.is_alive())
     }
 
-    fn descendants(self) -> Vec<Self> {
+    fn tree(self) -> Vec<Self> {
         let mut children: BTreeMap<i32, Vec<Self>> = BTreeMap::new();
         for pid in pids() {
             if let Some(stat) = stat(pid) {
                 children.entry(stat.parent).or_default().push(Self { pid, started: stat.started });
             }
         }
-        let mut found = Vec::new();
+        let mut found = vec![self];
         let mut next = vec![self.pid];
         while let Some(parent) = next.pop() {
             let of_parent = children.remove(&parent).unwrap_or_default();
@@ -119,6 +122,7 @@ fn stat(pid: i32) -> Option<Stat> {
     Some(Stat {
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
 }
@@ -135,17 +139,16 @@ mod tests {
         assert!(!later.is_alive(), "another process with the same pid");
         later.signal(Signal::KILL);
         assert!(sleeper.is_alive(), "a signal reached a process that was not meant");
-        sleeper.kill_tree();
-        assert!(sleeper.ends_within(Duration::from_secs(10)));
+        assert!(sleeper.kill_tree(Duration::from_secs(10)));
+        assert!(!sleeper.is_alive());
     }
 
     #[test]
     fn a_killed_tree_leaves_no_grandchild() {
         let shell = Process::spawn(Command::new("sh").args(["-c", "sleep 600 & sleep 600"])).unwrap();
-        assert!(eventually(Duration::from_secs(10), || shell.descendants().len() == 2));
-        let family = shell.descendants();
-        shell.kill_tree();
-        assert!(shell.ends_within(Duration::from_secs(10)));
-        assert!(family.iter().all(|child| child.ends_within(Duration::from_secs(10))));
+        assert!(eventually(Duration::from_secs(10), || shell.tree().len() == 3));
+        let tree = shell.tree();
+        assert!(shell.kill_tree(Duration::from_secs(10)));
+        assert!(tree.iter().all(|process| !process.is_alive()));
     }
 }

@@ -381,8 +381,7 @@ impl Server {
     }
 
     fn end(&self, process: Process) -> Result<()> {
-        process.kill_tree();
-        if process.ends_within(KILL) {
+        if process.kill_tree(KILL) {
             return Ok(());
         }
         Err(Error::Unending { kind: self.kind, pid: process.pid, seconds: KILL.as_secs() })

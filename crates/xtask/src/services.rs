@@ -115,7 +115,7 @@ fn status(all: &[Status]) -> ExitCode {
             one.url.as_deref().unwrap_or("-"),
             one.pid.map_or("-".to_owned(), |pid| pid.to_string()),
             since.as_deref().unwrap_or("-"),
-            format!("{} MiB", one.bytes >> 20),
+            size(one.bytes),
         );
     }
     for one in all {
@@ -135,6 +135,10 @@ fn age(time: Duration) -> String {
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", seconds / 86_400),
     }
+}
+
+fn size(bytes: u64) -> String {
+    if bytes < 1 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) }
 }
 
 fn logs(instance: &Instance, kind: Kind, follow: bool, lines: u32) -> Result<()> {

@@ -34,7 +34,7 @@ pub(super) fn prepare(folder: &Path, ports: &[u16]) -> Result<Command> {
         initdb.arg("-D").arg(&data).args(["-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8"]);
         install::run("initdb", &mut initdb)?;
     } else {
-        left_by_all(&data);
+        clear_after_a_crash(&data)?;
     }
     let mut command = command(&binaries.join("postgres"), user.as_ref());
     command.arg("-D").arg(&data);
@@ -125,10 +125,18 @@ fn is_open(folder: &Path, user: &User) -> bool {
     fs::metadata(folder).is_ok_and(|m| m.mode() & 0o001 != 0 || (m.uid() == user.uid && m.mode() & 0o100 != 0))
 }
 
-/// Waits for the children of a server that was killed: a new one refuses to start beside them.
-fn left_by_all(data: &Path) {
-    let Ok(data) = fs::canonicalize(data) else { return };
-    let is_there = |pid: i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == data);
+/// Waits for the children of a server that was killed, since a new one refuses to start beside them; then
+/// removes its pid file: where nobody reaps orphans, Postgres would take the dead process for a living one.
+fn clear_after_a_crash(data: &Path) -> Result<()> {
+    let file = data.join("postmaster.pid");
+    if !file.exists() {
+        return Ok(());
+    }
+    let folder = fs::canonicalize(data).map_err(Error::file("find", data))?;
+    let is_there = |pid: i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
     // If one stays, the server says so itself.
-    eventually(Duration::from_secs(10), || !pids().any(is_there));
+    if eventually(Duration::from_secs(10), || !pids().any(is_there)) {
+        fs::remove_file(&file).map_err(Error::file("remove", &file))?;
+    }
+    Ok(())
 }
