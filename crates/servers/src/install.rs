@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const POM: &str = include_str!("../pom.xml");
+const COPY_DEPENDENCIES: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 /// Installs the packages that are its arguments, and sees to it that they start nothing by themselves:
 /// RabbitMQ's would listen on every address.
 const INSTALL: &str = include_str!("install.sh");
@@ -80,7 +81,8 @@ pub(crate) fn jars(folder: &Path) -> Result<()> {
     fs::write(&pom, POM).map_err(Error::file("write", &pom))?;
     let mut maven = Command::new("mvn");
     maven.args(["-B", "-q", "-Dstyle.color=never", "-f"]).arg(&pom);
-    maven.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
+    // By its full name: a short one hides why it cannot be had.
+    maven.args([COPY_DEPENDENCIES, "-DincludeScope=runtime"]);
     maven.arg(format!("-DoutputDirectory={}", fresh.display()));
     run("mvn", &mut maven)?;
     fs::rename(&fresh, folder).map_err(Error::file("rename", &fresh))
