@@ -21,9 +21,11 @@ mod probe;
 mod process;
 mod server;
 mod state;
+mod status;
 
 pub use error::{Error, Result};
 pub use instance::{Instance, base_folder};
 pub use kind::Kind;
-pub use server::{Condition, Server, Started, Status};
+pub use server::{Server, Started};
 pub use state::Engine;
+pub use status::{Condition, Status};

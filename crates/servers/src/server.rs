@@ -1,4 +1,4 @@
-//! One server in a folder of its own, and what can be done to it.
+//! One server in a folder of its own, and what can be done to it. How it is: `status`.
 
 use crate::process::{Process, eventually};
 use crate::state::{Engine, State, lock};
@@ -6,10 +6,9 @@ use crate::{Error, Kind, Result, compose, install, native, ports, probe};
 use rustix::process::Signal;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// A start takes seconds, on a machine that does much else perhaps a minute.
 const START: Duration = Duration::from_secs(180);
@@ -20,13 +19,13 @@ const KILL: Duration = Duration::from_secs(10);
 /// A log longer than this becomes `log.old` at the next start.
 const LOG: u64 = 4 << 20;
 /// Stands in the log before what each run prints.
-const MARK: &str = "--- start ---";
+pub(crate) const MARK: &str = "--- start ---";
 
 /// One server. The value is only a handle: dropping it leaves the server as it is.
 #[derive(Clone, Debug)]
 pub struct Server {
-    kind: Kind,
-    folder: PathBuf,
+    pub(crate) kind: Kind,
+    pub(crate) folder: PathBuf,
     jars: PathBuf,
 }
 
@@ -37,38 +36,6 @@ pub enum Started {
     Now,
     /// It ran and answers.
     Already,
-}
-
-/// Whether a server serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// It runs and answers.
-    Up,
-    /// It runs and does not answer: this is what the question got.
-    Silent(String),
-    /// It does not run.
-    Down,
-}
-
-/// What can be told of a server from outside.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// The server.
-    pub kind: Kind,
-    /// Whether it serves.
-    pub condition: Condition,
-    /// What runs it; `None` before the first start.
-    pub engine: Option<Engine>,
-    /// As it says itself, where it answers.
-    pub version: Option<String>,
-    /// What its variable says; `None` before the first start.
-    pub url: Option<String>,
-    /// Its process; `None` in a container.
-    pub pid: Option<i32>,
-    /// When it was started, while it runs.
-    pub since: Option<SystemTime>,
-    /// What its data takes on disk; 0 in a container.
-    pub bytes: u64,
 }
 
 impl Server {
@@ -215,20 +182,6 @@ impl Server {
         }
     }
 
-    /// Its version if it serves, else why not.
-    fn ask(&self, state: &State) -> std::result::Result<Option<String>, String> {
-        if state.engine == Some(Engine::Native)
-            && let Some(line) = native::ready_line(self.kind)
-        {
-            let text = fs::read(self.log()).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text);
-            if !text.rsplit(MARK).next().is_some_and(|run| run.contains(line)) {
-                return Err(format!("its log does not say {line:?} yet"));
-            }
-        }
-        probe::ask(self.kind, state.ports[0]).map_err(|error| error.to_string())
-    }
-
     /// Stops it in an orderly way, by SIGKILL if that takes too long. False if it did not run.
     ///
     /// # Errors
@@ -342,34 +295,6 @@ impl Server {
         state.save(&self.folder)
     }
 
-    /// How it is; asks it.
-    ///
-    /// # Errors
-    /// If its state cannot be read.
-    pub fn status(&self) -> Result<Status> {
-        let state = State::load(&self.folder)?;
-        let process = state.process.filter(|process| process.is_alive());
-        let runs = process.is_some() || state.engine == Some(Engine::Compose);
-        let answer = runs.then(|| self.ask(&state));
-        let (condition, version) = match answer {
-            None => (Condition::Down, None),
-            Some(Ok(version)) => (Condition::Up, version.or_else(|| self.kind.version())),
-            Some(Err(_)) if process.is_none() => (Condition::Down, None),
-            Some(Err(why)) => (Condition::Silent(why), None),
-        };
-        let since = State::written(&self.folder).filter(|_| condition != Condition::Down);
-        Ok(Status {
-            kind: self.kind,
-            condition,
-            engine: state.engine,
-            version,
-            url: state.ports.first().map(|port| self.kind.url(*port)),
-            pid: process.map(|process| process.pid),
-            since,
-            bytes: size(&self.folder.join("data")),
-        })
-    }
-
     /// Its process, `None` for a container.
     fn running(&self) -> Result<Option<Process>> {
         let state = State::load(&self.folder)?;
@@ -392,17 +317,4 @@ fn spawn(name: &str, command: &mut Command, log: &File) -> Result<Process> {
     let failed = |source| Error::Spawn { program: name.to_owned(), source };
     let (out, err) = (log.try_clone().map_err(failed)?, log.try_clone().map_err(failed)?);
     Process::spawn(command.stdin(Stdio::null()).stdout(out).stderr(err)).map_err(failed)
-}
-
-/// What a folder takes on disk, in bytes. Files that vanish meanwhile count nothing.
-fn size(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    entries
-        .flatten()
-        .map(|entry| match entry.metadata() {
-            Ok(m) if m.is_dir() => size(&entry.path()),
-            Ok(m) => m.blocks() * 512,
-            Err(_) => 0,
-        })
-        .sum()
 }

@@ -84,7 +84,8 @@ pub(crate) fn run() -> Result<()> {
         }
     };
     note("formatting", sh(&root, "cargo", &["fmt", "--all", "--", "--check"]));
-    let lints = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+    let features = crate::tests::features(&root)?;
+    let lints = ["clippy", "--workspace", "--all-targets", "--features", &features, "--quiet", "--", "-D", "warnings"];
     note("lints", sh(&root, "cargo", &lints));
     let metadata = metadata(&root)?;
     note("crate directions", directions(&metadata));

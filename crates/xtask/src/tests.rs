@@ -52,7 +52,7 @@ fn up_now(instance: &Instance) -> Result<Vec<Kind>> {
 }
 
 /// The feature `servers` of each crate that has it: behind it are the tests that need one.
-fn features(root: &Path) -> Result<String> {
+pub(crate) fn features(root: &Path) -> Result<String> {
     let output = Command::new("cargo")
         .current_dir(root)
         .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
