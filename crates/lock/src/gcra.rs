@@ -23,6 +23,18 @@ impl Rate {
         let sensible = per_second > 0.0 && interval > 0.0 && interval.is_finite() && burst > 0;
         sensible.then(|| Self { interval, tolerance: interval * f64::from(burst - 1) })
     }
+
+    /// Between two tokens, in microseconds.
+    #[must_use]
+    pub fn interval(self) -> f64 {
+        self.interval
+    }
+
+    /// How much too early a token may be taken, in microseconds: what the burst allows.
+    #[must_use]
+    pub fn tolerance(self) -> f64 {
+        self.tolerance
+    }
 }
 
 /// Takes a token from a bucket at `now`. `arrival` is what the last grant returned, or anything not

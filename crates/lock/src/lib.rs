@@ -4,13 +4,16 @@
 //! Flushing or stopping what is behind this port loses nothing and kills nobody.
 //!
 //! [`memory`] is the adapter of an embedded installation, not a mock. [`conformance`] is what every
-//! adapter must pass. [`gcra`] is the one rate limiter that all of them compute.
+//! adapter must pass. [`gcra`] is the one rate limiter that all of them compute. [`LocalShare`] keeps rate
+//! limits while what is behind an adapter is away.
 
 #![forbid(unsafe_code)]
 
 pub mod conformance;
 pub mod gcra;
+mod local_share;
 pub mod memory;
 mod port;
 
+pub use local_share::LocalShare;
 pub use port::{Kind, Lease, Live, LockError, Locks, Permit};
