@@ -1,6 +1,6 @@
 //! Redis goes away, forgets, or falls silent. Nobody waits longer than stated, and all comes back.
 
-use crate::fixture::{Proxy, Server, connect, eventually, free_port, in_time, locks, next, options, raw, url};
+use crate::fixture::{Proxy, Server, connect, eventually, free_port, in_time, locks, next, options, prompt, raw, url};
 use aidt_lock::{Kind, Lease, Live, LocalShare, Locks, Permit};
 use aidt_lock_redis::RedisLocks;
 use std::time::{Duration, Instant};
@@ -108,8 +108,8 @@ async fn a_killed_server_fails_calls_at_once_and_subscriptions_survive_its_resta
 #[tokio::test]
 async fn a_black_hole_costs_one_bound_and_then_nothing() {
     let proxy = Proxy::before(&url()).await;
-    let locks = connect(options(&proxy.url)).await;
-    let bound = options("").response_timeout;
+    let locks = connect(prompt(&proxy.url)).await;
+    let bound = prompt("redis:").response_timeout;
     let mut live = locks.subscribe("c").await.unwrap();
     proxy.swallow();
 
@@ -132,7 +132,7 @@ async fn a_black_hole_costs_one_bound_and_then_nothing() {
 #[tokio::test]
 async fn a_black_hole_is_noticed_though_nobody_calls() {
     let proxy = Proxy::before(&url()).await;
-    let locks = connect(options(&proxy.url)).await;
+    let locks = connect(prompt(&proxy.url)).await;
     proxy.swallow();
     eventually("the heartbeat fails", || async { locks.ready().is_err() }).await;
 }
@@ -140,7 +140,7 @@ async fn a_black_hole_is_noticed_though_nobody_calls() {
 #[tokio::test]
 async fn a_thousand_calls_into_a_black_hole_end_within_the_bound() {
     let proxy = Proxy::before(&url()).await;
-    let locks = connect(options(&proxy.url)).await;
+    let locks = connect(prompt(&proxy.url)).await;
     proxy.swallow();
     let start = now();
     let calls = (0..1_000).map(|n| {
@@ -154,7 +154,7 @@ async fn a_thousand_calls_into_a_black_hole_end_within_the_bound() {
         }
     };
     in_time("all calls", futures::future::join(futures::future::join_all(calls), publishing)).await;
-    let bound = options("").response_timeout + Duration::from_secs(2);
+    let bound = prompt("redis:").response_timeout + Duration::from_secs(2);
     assert!(start.elapsed() < bound, "{:?}", start.elapsed());
 }
 

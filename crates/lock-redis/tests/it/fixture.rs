@@ -32,8 +32,18 @@ pub(crate) fn prefix() -> String {
     format!("test-{}", uuid::Uuid::new_v4().simple())
 }
 
-pub(crate) fn options(url: &str) -> Options {
+/// As they are, with the time-out that calls have in earnest.
+pub(crate) fn prompt(url: &str) -> Options {
     Options::new(url, prefix())
+}
+
+/// More patient: for tests that are not about time, on a machine that does other things too.
+pub(crate) fn options(url: &str) -> Options {
+    patient(url, prefix())
+}
+
+pub(crate) fn patient(url: &str, prefix: String) -> Options {
+    Options { response_timeout: Duration::from_secs(10), ..Options::new(url, prefix) }
 }
 
 pub(crate) async fn connect(options: Options) -> RedisLocks {

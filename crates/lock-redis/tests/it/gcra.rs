@@ -73,7 +73,7 @@ async fn extreme_rates_are_stored_and_answered() {
 #[tokio::test]
 async fn a_clock_that_was_set_back_does_not_refuse_for_as_long() {
     let prefix = prefix();
-    let options = aidt_lock_redis::Options::new(url(), prefix.clone());
+    let options = crate::fixture::patient(&url(), prefix.clone());
     let locks = crate::fixture::connect(options).await;
     let far = "9e15";
     redis::cmd("SET")
@@ -89,7 +89,7 @@ async fn a_clock_that_was_set_back_does_not_refuse_for_as_long() {
 #[tokio::test]
 async fn idle_buckets_and_leases_leave_nothing() {
     let prefix = prefix();
-    let options = aidt_lock_redis::Options::new(url(), prefix.clone());
+    let options = crate::fixture::patient(&url(), prefix.clone());
     let locks = crate::fixture::connect(options).await;
     locks.take("b", 1_000.0, 5).await.unwrap();
     locks.lease("p", "a", Duration::from_millis(50)).await.unwrap();

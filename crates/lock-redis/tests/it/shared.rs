@@ -1,8 +1,7 @@
 //! What is shared, by processes and by stacks, and how much one connection carries.
 
-use crate::fixture::{connect, eventually, in_time, next, options, prefix, raw, url};
+use crate::fixture::{connect, eventually, in_time, next, options, patient, prefix, raw, url};
 use aidt_lock::{Lease, Locks, Permit};
-use aidt_lock_redis::Options;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(600);
@@ -10,8 +9,8 @@ const LONG: Duration = Duration::from_secs(600);
 #[tokio::test]
 async fn processes_of_a_stack_share_everything() {
     let same = prefix();
-    let one = connect(Options::new(url(), same.clone())).await;
-    let two = connect(Options::new(url(), same)).await;
+    let one = connect(patient(&url(), same.clone())).await;
+    let two = connect(patient(&url(), same)).await;
     assert_eq!(one.lease("p", "a", LONG).await.unwrap(), Lease::Held);
     assert_eq!(two.lease("p", "b", LONG).await.unwrap(), Lease::Taken { by: "a".to_owned() });
     assert_eq!(two.leases("").await.unwrap(), [("p".to_owned(), "a".to_owned())]);
@@ -25,9 +24,9 @@ async fn processes_of_a_stack_share_everything() {
 #[tokio::test]
 async fn stacks_do_not_see_each_other() {
     let prefix = prefix();
-    let one = connect(Options::new(url(), prefix.clone())).await;
+    let one = connect(patient(&url(), prefix.clone())).await;
     // One that starts as the other does.
-    let two = connect(Options::new(url(), format!("{prefix}-2"))).await;
+    let two = connect(patient(&url(), format!("{prefix}-2"))).await;
     assert_eq!(one.lease("p", "a", LONG).await.unwrap(), Lease::Held);
     assert_eq!(two.lease("p", "b", LONG).await.unwrap(), Lease::Held);
     assert_eq!(one.leases("").await.unwrap(), [("p".to_owned(), "a".to_owned())]);
@@ -54,7 +53,7 @@ async fn subscribed_channels(prefix: &str) -> usize {
 #[tokio::test]
 async fn ten_thousand_subscriptions_take_one_connection_and_leave_nothing() {
     let prefix = prefix();
-    let locks = connect(Options::new(url(), prefix.clone())).await;
+    let locks = connect(patient(&url(), prefix.clone())).await;
     let names: Vec<_> = (0..10_000).map(|n| format!("run:{n}")).collect();
     // In waves: what one call may take bounds how many can be asked for at the same time.
     let mut all = Vec::new();
@@ -80,7 +79,7 @@ async fn ten_thousand_subscriptions_take_one_connection_and_leave_nothing() {
 #[tokio::test]
 async fn a_channel_is_subscribed_once_however_many_listen() {
     let prefix = prefix();
-    let locks = connect(Options::new(url(), prefix.clone())).await;
+    let locks = connect(patient(&url(), prefix.clone())).await;
     let mut all = Vec::new();
     for _ in 0..100 {
         all.push(locks.subscribe("c").await.unwrap());
@@ -120,7 +119,7 @@ async fn coming_and_going_in_any_order_loses_nothing() {
 #[tokio::test]
 async fn one_key_of_another_kind_fails_its_calls_only() {
     let prefix = prefix();
-    let locks = connect(Options::new(url(), prefix.clone())).await;
+    let locks = connect(patient(&url(), prefix.clone())).await;
     let mut connection = raw(&url()).await;
     redis::cmd("LPUSH").arg(format!("{prefix}:lease:p")).arg("x").query_async::<()>(&mut connection).await.unwrap();
     let error = locks.lease("p", "a", LONG).await.unwrap_err();
