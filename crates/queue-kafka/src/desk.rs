@@ -1,0 +1,255 @@
+//! Where a stream and the thread that fetches for it meet.
+
+use crate::error::Error;
+use crate::lane::Lane;
+use aidt_domain::Timestamp;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use tokio::sync::Notify;
+
+/// Fetched messages that nobody took, at most; then fetching pauses until few are left.
+const MANY: usize = 4_096;
+const FEW: usize = 512;
+/// The same in bytes.
+const MANY_BYTES: usize = 16 << 20;
+
+/// A message as it was fetched.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) body: Bytes,
+    pub(crate) published_at: Option<Timestamp>,
+    pub(crate) doubtful: bool,
+    /// No message but a nudge.
+    pub(crate) nudge: bool,
+}
+
+/// Which life of which topic a stream is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) topic: String,
+    pub(crate) marker: i64,
+}
+
+/// What was fetched and not taken, and what is acked.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    origin: Origin,
+    state: Mutex<State>,
+    arrived: Notify,
+    pump: OnceLock<Thread>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lanes: BTreeMap<i32, Lane>,
+    ready: VecDeque<Message>,
+    ready_bytes: usize,
+    nudged: BTreeSet<i32>,
+    /// Partitions whose watermark moved.
+    moved: BTreeSet<i32>,
+    /// Below here everything is acked and may be deleted: what was told of last.
+    trimmed: BTreeMap<i32, i64>,
+    paused: bool,
+    closing: bool,
+    ended: Option<Ended>,
+}
+
+#[derive(Clone, Debug)]
+enum Ended {
+    Closed,
+    Gone(String),
+}
+
+impl Desk {
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self { origin, state: Mutex::default(), arrived: Notify::new(), pump: OnceLock::new() }
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Until something may be there. Cancel safe; for one waiter.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Takes at most `max` messages, and the partitions that were nudged.
+    pub(crate) fn take(&self, max: usize) -> Result<(Vec<Message>, Vec<i32>), Error> {
+        let mut state = self.state();
+        match &state.ended {
+            Some(Ended::Closed) => return Err(Error::Closed),
+            Some(Ended::Gone(why)) => return Err(Error::Gone(why.clone())),
+            None => {}
+        }
+        let count = max.min(state.ready.len());
+        let taken: Vec<Message> = state.ready.drain(..count).collect();
+        state.ready_bytes -= taken.iter().map(|m| m.body.len()).sum::<usize>();
+        let nudged = std::mem::take(&mut state.nudged).into_iter().collect();
+        let go_on = state.paused && state.ready.len() <= FEW;
+        drop(state);
+        if go_on {
+            self.wake_pump();
+        }
+        Ok((taken, nudged))
+    }
+
+    /// Done with these. What is no longer assigned is nobody's business here any more.
+    pub(crate) fn ack(&self, done: impl Iterator<Item = (i32, i64)>) {
+        let mut state = self.state();
+        let State { lanes, moved, .. } = &mut *state;
+        for (partition, offset) in done {
+            if lanes.get_mut(&partition).is_some_and(|lane| lane.ack(offset)) {
+                moved.insert(partition);
+            }
+        }
+    }
+
+    /// Where to read on, by partition.
+    pub(crate) fn watermarks(&self) -> Vec<(i32, i64)> {
+        self.state().lanes.iter().filter_map(|(p, lane)| Some((*p, lane.watermark()?))).collect()
+    }
+
+    /// Partitions with many messages that are acked and still there, and up to where they are.
+    pub(crate) fn to_trim(&self, many: i64) -> Vec<(i32, i64)> {
+        let marks = self.watermarks();
+        let state = self.state();
+        let last = |p: &i32| state.trimmed.get(p).copied().unwrap_or(0);
+        marks.into_iter().filter(|(p, mark)| mark - last(p) >= many).collect()
+    }
+
+    pub(crate) fn trimmed(&self, marks: &[(i32, i64)]) {
+        self.state().trimmed.extend(marks.iter().copied());
+    }
+
+    /// The stream is dropped: the thread gives back what it holds and ends.
+    pub(crate) fn close(&self) {
+        self.state().closing = true;
+        self.wake_pump();
+    }
+
+    /// The queue is closed.
+    pub(crate) fn shut(&self) {
+        self.end(Ended::Closed);
+    }
+
+    /// The stream is of something that is no more.
+    pub(crate) fn gone(&self, why: impl Into<String>) {
+        self.end(Ended::Gone(why.into()));
+    }
+
+    fn end(&self, why: Ended) {
+        self.state().ended.get_or_insert(why);
+        self.arrived.notify_one();
+    }
+
+    fn wake_pump(&self) {
+        if let Some(pump) = self.pump.get() {
+            pump.unpark();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic of another holder leaves nothing half done: each critical section only moves messages.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the fetching thread does.
+impl Desk {
+    pub(crate) fn pumped_by(&self, thread: Thread) {
+        // Set once, by the thread that was made for this desk.
+        let _ = self.pump.set(thread);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state().closing
+    }
+
+    /// Partitions to read from now on: where, if that is known, and where they ended then.
+    pub(crate) fn assign(&self, partitions: impl Iterator<Item = (i32, Option<i64>, Option<i64>)>) {
+        let mut state = self.state();
+        for (partition, start, end) in partitions {
+            state.lanes.insert(partition, Lane::new(start, end));
+            state.trimmed.insert(partition, start.unwrap_or(0));
+        }
+    }
+
+    /// Partitions that are another's from now on.
+    pub(crate) fn revoke(&self, partitions: &BTreeSet<i32>) {
+        let mut state = self.state();
+        state.lanes.retain(|p, _| !partitions.contains(p));
+        state.moved.retain(|p| !partitions.contains(p));
+        state.ready.retain(|m| !partitions.contains(&m.partition));
+        state.ready_bytes = state.ready.iter().map(|m| m.body.len()).sum();
+    }
+
+    /// Puts messages there for the stream; leaves the batch empty.
+    pub(crate) fn arrive(&self, batch: &mut Vec<Message>) {
+        let mut state = self.state();
+        let mut back = false;
+        for mut message in batch.drain(..) {
+            // Fetched before it was revoked: it is another's.
+            let Some(lane) = state.lanes.get_mut(&message.partition) else { continue };
+            if !lane.arrive(message.offset) {
+                back = true;
+                break;
+            }
+            let old = lane.is_old(message.offset);
+            if message.nudge {
+                lane.ack(message.offset);
+                state.moved.insert(message.partition);
+                if !old {
+                    state.nudged.insert(message.partition);
+                }
+                continue;
+            }
+            message.doubtful |= old;
+            state.ready_bytes += message.body.len();
+            state.ready.push_back(message);
+        }
+        drop(state);
+        if back {
+            self.gone("the topic's offsets went back");
+        }
+        self.arrived.notify_one();
+    }
+
+    /// Watermarks that moved since this was asked last.
+    pub(crate) fn take_moved(&self) -> Vec<(i32, i64)> {
+        let mut state = self.state();
+        let moved = std::mem::take(&mut state.moved);
+        moved.into_iter().filter_map(|p| Some((p, state.lanes.get(&p)?.watermark()?))).collect()
+    }
+
+    /// Whether to pause now (`true`) or to go on (`false`), when that changes, and with which partitions.
+    pub(crate) fn change_pace(&self) -> Option<(bool, Vec<i32>)> {
+        let mut state = self.state();
+        let full = state.ready.len() >= MANY || state.ready_bytes >= MANY_BYTES;
+        let pause = if state.paused { full || state.ready.len() > FEW } else { full };
+        // Paused again also while paused: partitions may have been assigned since.
+        if pause == state.paused && !(pause && full) {
+            return None;
+        }
+        state.paused = pause;
+        Some((pause, state.lanes.keys().copied().collect()))
+    }
+
+    /// Partitions of which it is not known where they ended.
+    pub(crate) fn endless(&self) -> Vec<i32> {
+        self.state().lanes.iter().filter(|(_, lane)| !lane.knows_end()).map(|(p, _)| *p).collect()
+    }
+
+    pub(crate) fn set_ends(&self, ends: &BTreeMap<i32, i64>) {
+        let mut state = self.state();
+        for (partition, end) in ends {
+            if let Some(lane) = state.lanes.get_mut(partition).filter(|lane| !lane.knows_end()) {
+                lane.set_end(*end);
+            }
+        }
+    }
+}

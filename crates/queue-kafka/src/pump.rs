@@ -1,0 +1,329 @@
+//! The thread that fetches for a stream.
+//!
+//! It alone talks to its consumer, and what blocks blocks only it: joining and leaving the group, asking where
+//! partitions end, committing. It is always ready to take part in a rebalance, also while the stream takes
+//! nothing. The client library wakes it when something came.
+
+use crate::desk::{Desk, Message};
+use crate::error::Error;
+use crate::report;
+use aidt_domain::Timestamp;
+use bytes::Bytes;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Header of a message that was published before.
+pub(crate) const REPUBLISHED: &str = "aidt-republished";
+/// Header of a message that only says: look into the inbox.
+pub(crate) const NUDGE: &str = "aidt-nudge";
+/// Header of the W3C trace context.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+
+/// Messages put on the desk at a time.
+const BATCH: usize = 256;
+/// Looks after itself this often, even if nothing comes.
+const IDLE: Duration = Duration::from_millis(250);
+/// How often it is asked again where a partition ended.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often, and after which pause, an end below a cursor is looked at again: a new leader of a partition
+/// tells an earlier one for a moment.
+const LOOKS: u32 = 5;
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const LEADERLESS: Duration = Duration::from_millis(20);
+
+/// What to read.
+#[derive(Clone, Debug)]
+pub(crate) enum Reading {
+    /// What the group has for this member.
+    Group,
+    /// These partitions, each from its cursor.
+    From(Vec<(i32, i64)>),
+}
+
+struct Context {
+    desk: Arc<Desk>,
+    timeout: Duration,
+    /// Events that were served: after one, an empty poll does not mean an empty queue.
+    served: AtomicU64,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        report::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        report::failed(&error, reason);
+    }
+}
+
+impl ConsumerContext for Context {
+    // Called from within poll, on the thread of the pump, before librdkafka does what it says. So what was
+    // acked is stored before a partition goes, and where a partition ends is known before it is fetched.
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        self.served.fetch_add(1, Ordering::Relaxed);
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let partitions = numbers(list);
+                let topic = &self.desk.origin().topic;
+                let ends = offsets(consumer, topic, &partitions, Offset::End, self.timeout).unwrap_or_default();
+                tracing::debug!(topic, ?partitions, "assigned");
+                self.desk.assign(partitions.iter().map(|p| (*p, None, ends.get(p).copied())));
+            }
+            Rebalance::Revoke(list) => {
+                let partitions = numbers(list);
+                tracing::debug!(topic = self.desk.origin().topic, ?partitions, "revoked");
+                store(consumer, &self.desk);
+                self.desk.revoke(&partitions);
+            }
+            Rebalance::Error(error) => tracing::debug!(%error, "a rebalance failed; the client joins again"),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        self.served.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = result {
+            tracing::debug!(%error, "offsets were not committed; what they cover may come again");
+        }
+    }
+}
+
+/// Starts the thread. Returns once it reads, or has joined its group. It ends when the desk is closed.
+pub(crate) async fn start(
+    config: ClientConfig,
+    desk: Arc<Desk>,
+    reading: Reading,
+    timeout: Duration,
+) -> Result<(), Error> {
+    let (opened, answer) = oneshot::channel();
+    let pump = move || {
+        desk.pumped_by(std::thread::current());
+        match open(&config, &desk, &reading, timeout) {
+            Ok(consumer) => {
+                // Where nobody waits for the answer any more, the desk is closed.
+                let _ = opened.send(Ok(()));
+                run(consumer, &desk);
+            }
+            Err(error) => {
+                let _ = opened.send(Err(error));
+            }
+        }
+    };
+    std::thread::Builder::new().name("aidt-kafka-in".to_owned()).spawn(pump).map_err(Error::Thread)?;
+    answer.await.unwrap_or(Err(Error::Closed))
+}
+
+fn open(
+    config: &ClientConfig,
+    desk: &Arc<Desk>,
+    reading: &Reading,
+    timeout: Duration,
+) -> Result<BaseConsumer<Context>, Error> {
+    let topic = desk.origin().topic.clone();
+    let context = Context { desk: Arc::clone(desk), timeout, served: AtomicU64::new(0) };
+    let mut consumer: BaseConsumer<Context> =
+        config.create_with_context(context).map_err(Error::kafka("make a consumer"))?;
+    let thread = std::thread::current();
+    consumer.set_nonempty_callback(move || thread.unpark());
+    match reading {
+        Reading::Group => consumer.subscribe(&[&topic]).map_err(Error::kafka("subscribe to a topic"))?,
+        Reading::From(cursors) => {
+            let places = places(&consumer, &topic, cursors, timeout)?;
+            let mut list = TopicPartitionList::with_capacity(places.len());
+            for (partition, start, _) in &places {
+                list.add_partition_offset(&topic, *partition, Offset::Offset(*start))
+                    .map_err(Error::kafka("name an offset"))?;
+            }
+            desk.assign(places.iter().map(|(p, start, end)| (*p, Some(*start), Some(*end))));
+            consumer.assign(&list).map_err(Error::kafka("assign partitions"))?;
+        }
+    }
+    Ok(consumer)
+}
+
+/// Partition, where to start, and where it ends, for each cursor.
+fn places(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    cursors: &[(i32, i64)],
+    timeout: Duration,
+) -> Result<Vec<(i32, i64, i64)>, Error> {
+    let partitions: BTreeSet<i32> = cursors.iter().map(|(p, _)| *p).collect();
+    let deadline = Instant::now() + timeout;
+    let ask = |which| loop {
+        match offsets(consumer, topic, &partitions, which, timeout) {
+            // A topic that was made a moment ago has no leaders yet.
+            Err(_) if Instant::now() < deadline => std::thread::park_timeout(LEADERLESS),
+            found => return found,
+        }
+    };
+    let missing = |partition: &i32| Error::Gone(format!("the topic {topic} has no partition {partition}"));
+    let mut looks = 0;
+    loop {
+        let (lows, ends) = (ask(Offset::Beginning)?, ask(Offset::End)?);
+        let mut places = Vec::with_capacity(cursors.len());
+        let mut beyond = None;
+        for (partition, cursor) in cursors {
+            let low = *lows.get(partition).ok_or_else(|| missing(partition))?;
+            let end = *ends.get(partition).ok_or_else(|| missing(partition))?;
+            if *cursor > end {
+                beyond = Some(Error::Beyond { partition: *partition, cursor: *cursor, end });
+            }
+            places.push((*partition, low.max(*cursor), end));
+        }
+        looks += 1;
+        match beyond {
+            None => return Ok(places),
+            Some(error) if looks == LOOKS => return Err(error),
+            Some(_) => std::thread::park_timeout(LOOK_AGAIN),
+        }
+    }
+}
+
+fn run(consumer: BaseConsumer<Context>, desk: &Desk) {
+    let mut asked = Instant::now();
+    while !desk.is_closing() {
+        if let Err(why) = fetch(&consumer, desk) {
+            desk.gone(why);
+        }
+        store(&consumer, desk);
+        set_pace(&consumer, desk);
+        let endless = desk.endless();
+        if !endless.is_empty() && asked.elapsed() > ASK_AGAIN {
+            asked = Instant::now();
+            let endless = endless.into_iter().collect();
+            let topic = &desk.origin().topic;
+            if let Ok(ends) = offsets(&consumer, topic, &endless, Offset::End, consumer.context().timeout) {
+                desk.set_ends(&ends);
+            }
+        }
+        std::thread::park_timeout(IDLE);
+    }
+    store(&consumer, desk);
+    // Leaves the group, with what is stored committed.
+    drop(consumer);
+}
+
+/// Pauses when much lies on the desk, and goes on when little does.
+fn set_pace(consumer: &BaseConsumer<Context>, desk: &Desk) {
+    let Some((pause, partitions)) = desk.change_pace() else { return };
+    let topic = &desk.origin().topic;
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(topic, partition);
+    }
+    let changed = if pause { consumer.pause(&list) } else { consumer.resume(&list) };
+    if let Err(error) = changed {
+        tracing::debug!(%error, pause, "partitions were not paused, or not resumed");
+    }
+}
+
+/// Takes all that the client has, for as long as there is something.
+fn fetch(consumer: &BaseConsumer<Context>, desk: &Desk) -> Result<(), String> {
+    let mut batch = Vec::new();
+    loop {
+        let served = consumer.context().served.load(Ordering::Relaxed);
+        match consumer.poll(Duration::ZERO) {
+            Some(Ok(message)) => batch.push(read(&message)),
+            Some(Err(error)) => judge(&error)?,
+            None if consumer.context().served.load(Ordering::Relaxed) != served => {}
+            None => break,
+        }
+        if batch.len() >= BATCH {
+            desk.arrive(&mut batch);
+            set_pace(consumer, desk);
+        }
+    }
+    if !batch.is_empty() {
+        desk.arrive(&mut batch);
+    }
+    Ok(())
+}
+
+/// Most errors pass by themselves: a broker that is away, a topic that is not known everywhere yet.
+fn judge(error: &KafkaError) -> Result<(), String> {
+    use RDKafkaErrorCode as Code;
+    let ends = matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::AutoOffsetReset
+                    | Code::OffsetOutOfRange
+                    | Code::TopicAuthorizationFailed
+                    | Code::GroupAuthorizationFailed
+            )
+        );
+    tracing::debug!(%error, ends, "a consumer's error");
+    if ends { Err(format!("the consumer failed: {error}")) } else { Ok(()) }
+}
+
+fn read(message: &BorrowedMessage<'_>) -> Message {
+    let (mut doubtful, mut nudge) = (false, false);
+    for header in message.headers().into_iter().flat_map(Headers::iter) {
+        doubtful |= header.key == REPUBLISHED;
+        nudge |= header.key == NUDGE;
+    }
+    Message {
+        partition: message.partition(),
+        offset: message.offset(),
+        body: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+        published_at: message.timestamp().to_millis().map(Timestamp),
+        doubtful,
+        nudge,
+    }
+}
+
+/// Tells the client what is acked; it commits that soon, and when a partition goes.
+fn store(consumer: &BaseConsumer<Context>, desk: &Desk) {
+    let moved = desk.take_moved();
+    if moved.is_empty() {
+        return;
+    }
+    let topic = &desk.origin().topic;
+    let mut list = TopicPartitionList::with_capacity(moved.len());
+    for (partition, mark) in moved {
+        if let Err(error) = list.add_partition_offset(topic, partition, Offset::Offset(mark)) {
+            tracing::debug!(%error, partition, mark, "no offset");
+        }
+    }
+    if let Err(error) = consumer.store_offsets(&list) {
+        tracing::debug!(%error, "offsets were not stored; what they cover may come again");
+    }
+}
+
+/// The first or the last offsets of partitions, those that are known.
+fn offsets(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    partitions: &BTreeSet<i32>,
+    which: Offset,
+    timeout: Duration,
+) -> Result<BTreeMap<i32, i64>, Error> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition_offset(topic, *partition, which).map_err(Error::kafka("name an offset"))?;
+    }
+    let found = consumer.offsets_for_times(list, timeout).map_err(Error::kafka("tell where partitions end"))?;
+    let known = found.elements().into_iter().filter(|e| e.error().is_ok());
+    Ok(known.filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect())
+}
+
+fn offset(offset: Offset) -> Option<i64> {
+    match offset {
+        Offset::Offset(at) => Some(at),
+        _ => None,
+    }
+}
+
+fn numbers(list: &TopicPartitionList) -> BTreeSet<i32> {
+    list.elements().iter().map(|e| e.partition()).collect()
+}
