@@ -30,6 +30,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("aidt-runtime", &[]),
     ("aidt-tools", &["aidt-artifacts"]),
     ("aidt-store-sqlite", &["aidt-store"]),
+    ("aidt-store-postgres", &["aidt-store"]),
     ("aidt-lock-redis", &["aidt-lock"]),
     ("aidt-client", &["aidt-plan"]),
     ("aidt-cli", &["aidt-client", "aidt-plan", "aidt-bench"]),
