@@ -53,10 +53,10 @@ impl Owner {
         }
     }
 
-    /// Another owner may have taken it, and given it back, while this process was frozen.
+    /// Another owner may have taken it, and be gone again, while this process was frozen: an owner that is
+    /// the last looks as well.
     async fn forget_if_lost(&mut self, partition: PartitionId) {
-        let alone = self.live.values().filter(|p| is_owner(p)).all(|p| p.id == self.config.process);
-        let Some(epoch) = self.held.get(&partition).map(|h| h.epoch).filter(|_| !alone) else { return };
+        let Some(epoch) = self.held.get(&partition).map(|h| h.epoch) else { return };
         if self.ports.store.run_log.partition(partition).await.is_ok_and(|row| row.epoch != epoch) {
             self.forget(partition);
         }
