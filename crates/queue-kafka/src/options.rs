@@ -134,7 +134,8 @@ impl Options {
             .set("queued.max.messages.kbytes", "16384")
             .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
             .set("heartbeat.interval.ms", "300")
-            .set("partition.assignment.strategy", "cooperative-sticky");
+            // One round, where the cooperative one takes two with a second between them.
+            .set("partition.assignment.strategy", "range");
         for (name, value) in &self.settings {
             config.set(name, value);
         }

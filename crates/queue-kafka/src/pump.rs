@@ -39,6 +39,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 5;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const LEADERLESS: Duration = Duration::from_millis(20);
+/// A group without a rebalance for so long is calm; it is not waited for longer than this.
+const CALM: Duration = Duration::from_millis(500);
+const CALM_AT_LAST: Duration = Duration::from_secs(3);
 
 /// What to read.
 #[derive(Clone, Debug)]
@@ -54,14 +57,18 @@ struct Context {
     timeout: Duration,
     /// Events that were served: after one, an empty poll does not mean an empty queue.
     served: AtomicU64,
+    /// Rebalances that this member took part in.
+    rebalanced: AtomicU64,
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         report::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.served.fetch_add(1, Ordering::Relaxed);
         report::failed(&error, reason);
     }
 }
@@ -71,6 +78,7 @@ impl ConsumerContext for Context {
     // acked is stored before a partition goes, and where a partition ends is known before it is fetched.
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         self.served.fetch_add(1, Ordering::Relaxed);
+        self.rebalanced.fetch_add(1, Ordering::Relaxed);
         match rebalance {
             Rebalance::Assign(list) => {
                 let partitions = numbers(list);
@@ -111,7 +119,7 @@ pub(crate) async fn start(
             Ok(consumer) => {
                 // Where nobody waits for the answer any more, the desk is closed.
                 let _ = opened.send(Ok(()));
-                run(consumer, &desk);
+                run(consumer, &desk, matches!(reading, Reading::Group));
             }
             Err(error) => {
                 let _ = opened.send(Err(error));
@@ -129,7 +137,7 @@ fn open(
     timeout: Duration,
 ) -> Result<BaseConsumer<Context>, Error> {
     let topic = desk.origin().topic.clone();
-    let context = Context { desk: Arc::clone(desk), timeout, served: AtomicU64::new(0) };
+    let context = Context { desk: Arc::clone(desk), timeout, served: AtomicU64::new(0), rebalanced: AtomicU64::new(0) };
     let mut consumer: BaseConsumer<Context> =
         config.create_with_context(context).map_err(Error::kafka("make a consumer"))?;
     let thread = std::thread::current();
@@ -189,9 +197,10 @@ fn places(
     }
 }
 
-fn run(consumer: BaseConsumer<Context>, desk: &Desk) {
-    let mut asked = Instant::now();
+fn run(consumer: BaseConsumer<Context>, desk: &Desk, in_group: bool) {
+    let (mut asked, mut calm) = (Instant::now(), Calm::default());
     while !desk.is_closing() {
+        calm.look(&consumer);
         if let Err(why) = fetch(&consumer, desk) {
             desk.gone(why);
         }
@@ -208,9 +217,42 @@ fn run(consumer: BaseConsumer<Context>, desk: &Desk) {
         }
         std::thread::park_timeout(IDLE);
     }
+    if in_group {
+        calm.wait(&consumer, desk);
+    }
     store(&consumer, desk);
     // Leaves the group, with what is stored committed.
     drop(consumer);
+}
+
+/// How long ago the last rebalance was. A member that is closed before it has joined, or joined again, is not
+/// said to have left (librdkafka 2.12): the whole group would wait until its session is over.
+#[derive(Default)]
+struct Calm {
+    rebalanced: u64,
+    since: Option<Instant>,
+}
+
+impl Calm {
+    fn look(&mut self, consumer: &BaseConsumer<Context>) {
+        let now = consumer.context().rebalanced.load(Ordering::Relaxed);
+        if now != self.rebalanced {
+            (self.rebalanced, self.since) = (now, Some(Instant::now()));
+        }
+    }
+
+    /// Goes on until the group is calm. What comes meanwhile is another's.
+    fn wait(&mut self, consumer: &BaseConsumer<Context>, desk: &Desk) {
+        let deadline = Instant::now() + CALM_AT_LAST;
+        while self.since.is_none_or(|since| since.elapsed() < CALM) && Instant::now() < deadline {
+            if fetch(consumer, desk).is_err() {
+                return;
+            }
+            store(consumer, desk);
+            self.look(consumer);
+            std::thread::park_timeout(LEADERLESS);
+        }
+    }
 }
 
 /// Pauses when much lies on the desk, and goes on when little does.
