@@ -54,6 +54,8 @@ pub struct Owner {
     /// Turns take one run at a time, to find the one that fails: those that went through.
     pub(crate) isolate: Option<BTreeSet<RunId>>,
     pub(crate) looks: u32,
+    /// A process died, and its claims are not all settled yet.
+    pub(crate) unsettled: bool,
     /// The store's clock less this process's, in ms.
     pub(crate) offset_ms: i64,
     pub(crate) latest: Timestamp,
@@ -90,6 +92,7 @@ impl Owner {
             epochs: BTreeMap::new(),
             isolate: None,
             looks: 0,
+            unsettled: false,
             offset_ms: 0,
             latest: Timestamp(0),
             status,

@@ -239,7 +239,7 @@ impl Owner {
         let (rows, now) = self.ports.store.processes.live(DEAD_AFTER_MS).await?;
         self.offset_ms = now.0.saturating_sub(self.ports.clock.now().0);
         let live: BTreeMap<ProcessId, _> = rows.into_iter().map(|p| (p.id, p)).collect();
-        let died = self.live.keys().any(|p| !live.contains_key(p));
+        self.unsettled |= self.live.keys().any(|p| !live.contains_key(p));
         self.slots.clear();
         for (pool, slots) in live.values().flat_map(|p| &p.slots) {
             *self.slots.entry(pool.clone()).or_default() += slots;
@@ -247,11 +247,12 @@ impl Owner {
         self.live = live;
         // A process may have come and gone between two looks: settle them all now and then.
         self.looks = self.looks.wrapping_add(1);
-        if died || self.looks.is_multiple_of(10) {
+        if self.unsettled || self.looks.is_multiple_of(10) {
             let mine: Vec<PartitionId> = self.held.keys().copied().collect();
             for partition in mine {
                 self.settle_claims(partition).await?;
             }
+            self.unsettled = false;
         }
         Ok(())
     }

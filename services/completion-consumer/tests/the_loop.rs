@@ -444,3 +444,17 @@ async fn a_result_that_cannot_be_read_ends_its_run_with_that_cause() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_is_alone_again_notices_that_another_had_its_partition() {
+    with_world(async |set, world| {
+        let (mut owner, _stop) = spawn_owner(set, &world, 1);
+        assert!(owner.holds(2).await);
+        // While it was frozen: another took the partition, and died.
+        let taken = world.store.run_log.take(PartitionId(0), process(9), FORMAT).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        let row = world.store.run_log.partition(PartitionId(0)).await.unwrap();
+        assert!(row.epoch > taken.epoch, "{row:?}");
+    })
+    .await;
+}

@@ -21,6 +21,7 @@ mod handle;
 mod hub;
 mod journal;
 mod judge;
+mod kept;
 mod lane;
 mod ledger;
 mod life;

@@ -210,6 +210,9 @@ impl Loop {
             return;
         }
         let batch = self.config.batch;
+        if self.core.kept().must_look(now) {
+            self.under_way.push(Box::pin(work::look_at_broker(Arc::clone(&self.queue))));
+        }
         let lanes = &mut self.core.lanes;
         if let Some(asks) = lanes.claims.take(now, batch) {
             self.under_way.push(Box::pin(work::claim(self.store.clone(), asks)));
@@ -248,6 +251,7 @@ impl Loop {
             Done::HandedOver(publications, kept) => self.core.settle_handed_over(publications, kept, now),
             Done::Buried(letters, kept) => self.core.settle_letters(letters, kept, now),
             Done::Logged(chunks, written) => self.core.settle_logs(chunks, written, now),
+            Done::Broker(incarnation) => self.core.looked_at_broker(incarnation, now),
             Done::Live => self.live_under_way = false,
             Done::Registered(result) => self.presence.wrote(result, now),
             Done::Over => {}

@@ -24,6 +24,8 @@ pub(crate) enum Done {
     HandedOver(Vec<Publication>, Result<(), StoreError>),
     Buried(Vec<Letter>, Result<(), StoreError>),
     Logged(Vec<LogChunk>, Result<(), StoreError>),
+    /// The broker's incarnation.
+    Broker(Result<String, QueueError>),
     Live,
     Registered(Result<(), StoreError>),
     /// Something that is served for ever has ended: its queue or fan-out is closed.
@@ -54,6 +56,10 @@ pub(crate) async fn publish(queue: Arc<dyn Queue>, publications: Vec<Publication
     let commands = publications.iter().map(outgoing).collect();
     let confirmed = queue.publish_commands(commands).await;
     Done::Published(publications, confirmed)
+}
+
+pub(crate) async fn look_at_broker(queue: Arc<dyn Queue>) -> Done {
+    Done::Broker(queue.incarnation().await)
 }
 
 /// The broker is down and the process ends: results go into the inbox, once each.

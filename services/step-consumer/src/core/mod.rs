@@ -22,9 +22,11 @@ mod tickets;
 use crate::Config;
 use crate::handle::Stats;
 use crate::judge::Gate;
+use crate::kept::Kept;
 use crate::life::{Key, Life};
 use crate::workers::{CallNo, Roster, Workers};
 use aidt_domain::{Pool, Timestamp};
+use aidt_queue::QueueError;
 use aidt_store::ClaimRequest;
 use bytes::Bytes;
 use call::{Call, Phase};
@@ -68,6 +70,7 @@ pub(crate) struct Core {
     draining: bool,
     reported: u64,
     claims_asked: u64,
+    kept: Kept,
 }
 
 impl Core {
@@ -88,6 +91,19 @@ impl Core {
             draining: false,
             reported: 0,
             claims_asked: 0,
+            kept: Kept::default(),
+        }
+    }
+
+    /// Results that may be lost with the broker.
+    pub(crate) fn kept(&mut self) -> &mut Kept {
+        &mut self.kept
+    }
+
+    /// The broker told its incarnation.
+    pub(crate) fn looked_at_broker(&mut self, incarnation: Result<String, QueueError>, now: Instant) {
+        for lost in self.kept.looked(incarnation, now) {
+            self.lanes.publish.push(lost);
         }
     }
 
@@ -158,7 +174,7 @@ impl Core {
     pub(crate) fn wakes_at(&self) -> Option<Instant> {
         let held = self.pools.iter().filter_map(PoolSide::held_since);
         let held = held.map(|since| since + self.config.newer_format_hold);
-        self.dues.first().map(|(at, _)| *at).into_iter().chain(held).min()
+        self.dues.first().map(|(at, _)| *at).into_iter().chain(held).chain(self.kept.wakes_at()).min()
     }
 
     /// Nothing is in hand and nothing waits to be handed over.

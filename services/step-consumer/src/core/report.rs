@@ -226,22 +226,33 @@ impl Core {
     }
 
     /// These commands are published, confirmed: messages are acked, workers may forget.
-    pub(super) fn published(&mut self, publications: &[Publication]) {
+    pub(super) fn published(&mut self, publications: Vec<Publication>, now: Instant) {
         let mut settled = Vec::with_capacity(publications.len());
         for publication in publications {
-            match publication.origin {
+            let claimed = |no| self.calls.get(&no).is_some_and(|call: &Call| call.claim == Claim::Held);
+            let keep = match publication.origin {
                 Origin::Call(no) => {
+                    let keep = claimed(no);
                     self.reported += 1;
                     settled.push(Settled::Call(no));
                     self.ack(no);
                     self.remove(no);
+                    keep
                 }
-                Origin::Early(no) => self.published_early(no),
+                Origin::Early(no) => {
+                    let keep = claimed(no);
+                    self.published_early(no);
+                    keep
+                }
                 Origin::Orphan(no) => {
                     self.reported += 1;
                     settled.push(Settled::Orphan(no));
+                    true
                 }
-                Origin::Note => {}
+                Origin::Note => false,
+            };
+            if keep {
+                self.kept.keep(publication, now);
             }
         }
         if !settled.is_empty() {

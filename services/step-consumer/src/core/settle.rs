@@ -61,7 +61,7 @@ impl Core {
         match confirmed {
             Ok(()) => {
                 self.lanes.publish.succeeded();
-                self.published(&publications);
+                self.published(publications, now);
             }
             Err(error) if draining || error.kind != aidt_queue::Kind::Invalid => {
                 tracing::warn!(%error, results = publications.len(), "results could not be published; they are kept");
@@ -85,7 +85,7 @@ impl Core {
         match kept {
             Ok(()) => {
                 self.lanes.publish.succeeded();
-                self.published(&publications);
+                self.published(publications, now);
             }
             Err(error) => {
                 tracing::warn!(%error, "results could not be put into the inbox; they are tried again");

@@ -498,3 +498,20 @@ async fn a_broken_stream_is_opened_again_and_loses_nothing() {
     world.kill().await;
     assert_eq!(world.queued(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_claimed_steps_result_outlives_a_wiped_broker() {
+    let mut world = World::new(2).await;
+    let step = once(1);
+    world.dispatch(&step).await;
+    world.run();
+    let call = world.workers.started().await.no;
+    world.pass(ms(10)).await;
+    world.workers.done(call).await;
+    world.pass(ms(10)).await;
+    world.queue.memory.wipe();
+    let finished = world.finished().await;
+    assert_eq!((finished.step, finished.dispatch), (step.step, step.dispatch));
+    assert!(matches!(finished.outcome, Outcome::Done { .. }));
+    world.silence().await;
+}
