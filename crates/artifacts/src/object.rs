@@ -7,7 +7,7 @@ use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{MultipartUpload as _, ObjectStore, ObjectStoreExt as _, PutPayload};
 use std::sync::Arc;
 
 /// The largest artifact, unless configured otherwise: 64 MiB. Artifacts are read whole into memory.
@@ -19,6 +19,8 @@ pub const DEFAULT_LIMIT: u64 = 64 * 1024 * 1024;
 pub struct ObjectArtifacts {
     store: Arc<dyn ObjectStore>,
     limit: u64,
+    /// What is larger goes in parts of this size.
+    part: Option<usize>,
 }
 
 /// Opens the store that a URL names: `memory:`, or `file:DIRECTORY` (also `file:///DIRECTORY`), which is
@@ -44,7 +46,13 @@ impl ObjectArtifacts {
     /// Over an object store.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, limit: u64) -> Self {
-        Self { store, limit }
+        Self { store, limit, part: None }
+    }
+
+    /// Uploads what is larger than this in parts of this size, in bytes, which the store shows together.
+    #[must_use]
+    pub fn in_parts(self, size: usize) -> Self {
+        Self { part: Some(size), ..self }
     }
 
     /// In this process's memory.
@@ -62,6 +70,27 @@ impl ObjectArtifacts {
         std::fs::create_dir_all(path).map_err(|error| invalid(error.into()))?;
         let store = LocalFileSystem::new_with_prefix(path).map_err(|error| invalid(error.into()))?;
         Ok(Self::new(Arc::new(store.with_fsync(true)), limit))
+    }
+
+    async fn put_parts(&self, key: &Path, bytes: &Bytes, part: usize) -> object_store::Result<()> {
+        let mut upload = self.store.put_multipart(key).await?;
+        let mut uploaded = Ok(());
+        for start in (0..bytes.len()).step_by(part) {
+            let slice = bytes.slice(start..bytes.len().min(start + part));
+            uploaded = upload.put_part(PutPayload::from_bytes(slice)).await;
+            if uploaded.is_err() {
+                break;
+            }
+        }
+        let uploaded = match uploaded {
+            Ok(()) => upload.complete().await.map(drop),
+            Err(error) => Err(error),
+        };
+        if uploaded.is_err() {
+            // What cannot be removed now the store's own rule for incomplete uploads removes.
+            let _ = upload.abort().await;
+        }
+        uploaded
     }
 
     fn check_size(
@@ -86,10 +115,12 @@ impl Artifacts for ObjectArtifacts {
         self.check_size(len, "put", || project.to_string())?;
         let digest = Digest::of(&bytes);
         // Overwrites, with the same bytes: that also mends a copy that a failing disk has damaged.
-        self.store
-            .put(&key(project, &digest), PutPayload::from_bytes(bytes))
-            .await
-            .map_err(|error| from_store("put", project, &digest, Kind::Unknown, error))?;
+        let key = key(project, &digest);
+        let stored = match self.part {
+            Some(part) if bytes.len() > part => self.put_parts(&key, &bytes, part).await,
+            _ => self.store.put(&key, PutPayload::from_bytes(bytes)).await.map(drop),
+        };
+        stored.map_err(|error| from_store("put", project, &digest, Kind::Unknown, error))?;
         Ok(ArtifactRef { digest, len })
     }
 

@@ -24,6 +24,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("aidt-queue", &[]),
     ("aidt-lock", &[]),
     ("aidt-artifacts", &[]),
+    ("aidt-artifacts-s3", &["aidt-artifacts"]),
     ("aidt-policy", &[]),
     ("aidt-grants", &[]),
     ("aidt-proto", &[]),

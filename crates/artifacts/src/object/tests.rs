@@ -109,3 +109,16 @@ fn a_directory_that_cannot_be_is_an_error_that_names_it() {
     let error = ObjectArtifacts::directory(&path, LIMIT).unwrap_err();
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }
+
+#[tokio::test]
+async fn what_goes_in_parts_is_whole_and_leaves_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let artifacts = ObjectArtifacts::directory(directory.path(), LIMIT).unwrap().in_parts(10);
+    for len in [9, 10, 11, 20, 25] {
+        let bytes = Bytes::from_iter(0..len);
+        let stored = artifacts.put(&project(), bytes.clone()).await.unwrap();
+        assert_eq!(artifacts.get(&project(), &stored.digest).await.unwrap(), bytes);
+        let path = directory.path().join(key(&project(), &stored.digest).as_ref());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}
