@@ -22,7 +22,9 @@ pub struct Options {
     pub schema: String,
     /// Number of partitions: fixed by whoever installs the schema, and the same ever after.
     pub partitions: u16,
-    /// At most so many connections for everything but heartbeats.
+    /// At most so many connections for everything but heartbeats. They are opened when they are needed; all
+    /// processes' together must be within the server's `max_connections`. (Between them and the server may stand no
+    /// pooler that shares sessions: prepared statements and settings belong to the session.)
     pub connections: usize,
     /// At most so many for heartbeats, so that nothing else can keep a life from being told.
     pub heartbeat_connections: usize,
@@ -37,14 +39,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual ones: 16 connections and 2 for heartbeats, 3 s to open one, 5 s to wait for one, 10 s a statement.
+    /// The usual ones: 8 connections and 2 for heartbeats, 3 s to open one, 5 s to wait for one, 10 s a statement.
     #[must_use]
     pub fn new(url: impl Into<String>, schema: impl Into<String>, partitions: u16) -> Self {
         Self {
             url: url.into(),
             schema: schema.into(),
             partitions,
-            connections: 16,
+            connections: 8,
             heartbeat_connections: 2,
             connect_timeout: Duration::from_secs(3),
             acquire_timeout: Duration::from_secs(5),
@@ -66,13 +68,18 @@ impl Options {
             ("idle_in_transaction_session_timeout", &statement_timeout),
             // A statement sees what was committed before it, row locks wait and look again.
             ("default_transaction_isolation", "read committed"),
-            // Every statement is led by an index, whatever the planner believes of tables that grow from nothing
-            // to millions of rows between two of its looks at them; and none is planned twice.
+            // Every statement is led by its own few keys, whatever the planner believes of tables that grow from
+            // nothing to millions of rows between two of its looks at them: no plan that reads all of a table, of
+            // an index or of a join's side. And none is planned twice.
             ("plan_cache_mode", "force_generic_plan"),
             ("enable_seqscan", "off"),
             ("enable_bitmapscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
+            ("enable_material", "off"),
+            ("random_page_cost", "0.1"),
+            ("cpu_tuple_cost", "1"),
+            ("cpu_index_tuple_cost", "1"),
             ("jit", "off"),
         ];
         Ok(options

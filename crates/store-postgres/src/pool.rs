@@ -100,6 +100,8 @@ impl Pool {
             if lives {
                 return Ok(Lease { pool: self, connection: idle.connection, _permit: permit });
             }
+            // Those that lay idle for longer are not waited for one by one.
+            self.idle().retain(|other| other.since > idle.since);
         }
         Ok(Lease { pool: self, connection: self.open().await?, _permit: permit })
     }

@@ -15,10 +15,11 @@ use async_trait::async_trait;
 use sqlx::postgres::PgBindIterExt;
 use std::collections::BTreeMap;
 
-/// Steps that are out with the asked dispatch, with who holds it. One that is running is inserted by nobody.
+/// Steps that are out with the asked dispatch, with who holds it. One that is running is inserted by nobody. (The
+/// states are not in the words of the index of what is out, so that a step is found by its key.)
 const CLAIM: &str = "WITH current AS (SELECT s.run, s.ix, s.dispatch, s.state, u.process \
      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[]) AS u (run, ix, dispatch, process) \
-     JOIN steps s ON s.run = u.run AND s.ix = u.ix AND s.dispatch = u.dispatch WHERE s.state IN (3, 4) \
+     JOIN steps s ON s.run = u.run AND s.ix = u.ix AND s.dispatch = u.dispatch WHERE s.state BETWEEN 3 AND 4 \
      ORDER BY s.run, s.ix FOR SHARE OF s), \
      claimed AS (INSERT INTO claims (run, ix, dispatch, process) SELECT run, ix, dispatch, process FROM current \
      WHERE state = 3 ON CONFLICT (run, ix, dispatch) DO UPDATE SET process = claims.process \
@@ -29,7 +30,7 @@ const CLAIM: &str = "WITH current AS (SELECT s.run, s.ix, s.dispatch, s.state, u
 
 /// An entry, while the dispatch is out, the claim this process's, and its index the next. Answers all three.
 const APPEND: &str = "WITH current AS (SELECT 1 FROM steps \
-     WHERE run = $1 AND ix = $2 AND dispatch = $3 AND state IN (3, 4) FOR SHARE), \
+     WHERE run = $1 AND ix = $2 AND dispatch = $3 AND state BETWEEN 3 AND 4 FOR SHARE), \
      mine AS (SELECT 1 FROM claims WHERE run = $1 AND ix = $2 AND dispatch = $3 AND process = $4), \
      next AS (SELECT coalesce(max(entry_ix) + 1, 0) AS entry_ix FROM journal \
      WHERE run = $1 AND ix = $2 AND generation = $5 AND attempt = $6), \

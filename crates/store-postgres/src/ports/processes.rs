@@ -12,11 +12,11 @@ use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 
 /// The heartbeat; and claims of the process that are asked to stop, while their dispatch is out. Those that have
-/// ended are asked no more.
+/// ended are asked no more. (The states are not in the words of the index of what is out: a step is found by its key.)
 const HEARTBEAT: &str = "WITH beat AS (UPDATE processes SET heartbeat = now_ms($2) WHERE id = $1 AND NOT closed \
      RETURNING heartbeat), \
      asked AS (SELECT c.run, c.ix, c.dispatch, EXISTS (SELECT FROM steps s WHERE s.run = c.run AND s.ix = c.ix \
-     AND s.dispatch = c.dispatch AND s.state IN (3, 4)) AS is_out FROM claims c WHERE c.process = $1 AND c.stop), \
+     AND s.dispatch = c.dispatch AND s.state BETWEEN 3 AND 4) AS is_out FROM claims c WHERE c.process = $1 AND c.stop), \
      ended AS (UPDATE claims c SET stop = false FROM (SELECT f.run, f.ix, f.dispatch FROM asked a \
      JOIN claims f ON f.run = a.run AND f.ix = a.ix AND f.dispatch = a.dispatch WHERE NOT a.is_out \
      FOR UPDATE OF f SKIP LOCKED) e WHERE c.run = e.run AND c.ix = e.ix AND c.dispatch = e.dispatch) \
