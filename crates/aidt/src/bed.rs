@@ -1,9 +1,10 @@
 //! What `aidt bench` measures: every service of this binary, over a home of its own.
 
 use crate::home::{Home, HomeLock};
-use crate::settings::Settings;
+use crate::settings::{self, DatabaseUrl, Settings};
 use crate::stack::{Plan, Stack};
 use aidt_bench::{Bed, BedError, Bedded, Counters};
+use aidt_cli::Service;
 use aidt_client::Endpoint;
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
@@ -21,20 +22,21 @@ struct Running {
 #[async_trait]
 impl Bed for HomeBed {
     fn folder(&self) -> Result<PathBuf, BedError> {
-        let settings = Settings::from_env()?;
-        let home = Home::at(&settings.home)?;
+        let home = Home::at(&settings::home_dir()?)?;
         Ok(home.dir().to_owned())
     }
 
     async fn start(&self, home: &Path) -> Result<Box<dyn Bedded>, BedError> {
-        let mut settings = Settings::from_env()?;
-        settings.home = home.to_owned();
-        settings.database = None;
+        let mut settings = Settings::embedded()?;
+        settings.adapters.database = DatabaseUrl::Sqlite(home.join("state.db"));
+        settings.worker.workspaces = home.join("workspaces");
         let home = Home::at(home)?;
         let lock = home.try_lock()?.ok_or("the bench's own home is locked by another process")?;
         let plan = Plan {
             settings: &settings,
+            services: Service::ALL.to_vec(),
             home: &home,
+            embedded: true,
             listen: None,
             tools: None,
             policy: None,
@@ -54,11 +56,13 @@ impl Bedded for Running {
     }
 
     fn counters(&self) -> Counters {
-        let c = self.stack.sqlite.counters();
+        let Some(c) = self.stack.sqlite.as_ref().map(|sqlite| sqlite.counters()) else { return Counters::default() };
         Counters { statements: c.statements, rows: c.rows, transactions: c.transactions, fsyncs: c.fsyncs, spans: 0 }
     }
 
     async fn stop(self: Box<Self>) {
-        self.stack.stop().await;
+        if let Err(error) = self.stack.stop().await {
+            tracing::warn!(%error, "the bench's services did not end well");
+        }
     }
 }

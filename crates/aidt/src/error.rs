@@ -9,11 +9,16 @@ pub(crate) fn cannot(
     what: impl std::fmt::Display,
     source: impl std::error::Error + Send + Sync + 'static,
 ) -> HostError {
-    let mut message = format!("{what}: {source}");
-    let mut cause = source.source();
+    HostError::new(code, format!("{what}: {}", shown(&source))).caused(source)
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn shown(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
     while let Some(deeper) = cause {
-        message = format!("{message}: {deeper}");
+        text = format!("{text}: {deeper}");
         cause = deeper.source();
     }
-    HostError::new(code, message).caused(source)
+    text
 }

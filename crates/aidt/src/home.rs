@@ -57,16 +57,6 @@ impl Home {
         Ok(dir.join("aidt.sock"))
     }
 
-    /// The database of an embedded aidt.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.dir.join("state.db")
-    }
-
-    /// The workspaces of its built-in worker.
-    pub(crate) fn workspaces(&self) -> PathBuf {
-        self.dir.join("workspaces")
-    }
-
     /// The token that admits workers, for its owner only. `fresh` is used when there is none yet.
     pub(crate) fn worker_token(&self, fresh: impl FnOnce() -> String) -> Result<String, HostError> {
         secret(&self.token_file(), fresh)

@@ -6,7 +6,7 @@ use crate::settings::Settings;
 use crate::stack::{self, Plan, Stack};
 use crate::workers::Workers;
 use aidt_bench::Bed;
-use aidt_cli::{Embed, Host, HostError, Serve};
+use aidt_cli::{Embed, Host, HostError, Serve, Service, Serving};
 use aidt_client::Endpoint;
 use aidt_domain::{Clock, ErrorCode, RunId, ToolEntry};
 use aidt_runtime::{Ids, SystemClock};
@@ -51,7 +51,9 @@ impl BinaryHost {
     ) -> Result<Embedded, HostError> {
         let plan = Plan {
             settings,
+            services: Service::ALL.to_vec(),
             home,
+            embedded: true,
             listen: None,
             tools: embed.tools.as_deref(),
             policy: None,
@@ -78,10 +80,33 @@ impl BinaryHost {
 /// Where local repositories may be cloned from: what the operator lists, and the checkout in which the
 /// command was invoked.
 fn roots(settings: &Settings) -> Vec<PathBuf> {
-    let mut roots = settings.roots.clone();
+    let mut roots = settings.worker.roots.clone();
     let checkout = settings.cwd.ancestors().find(|dir| dir.join(".git").exists());
     roots.extend(checkout.map(Path::to_owned));
     roots
+}
+
+/// The home's lock, or the error that says who has it.
+fn hold(home: &Home) -> Result<HomeLock, HostError> {
+    home.try_lock()?.ok_or_else(|| {
+        let message =
+            format!("another aidt process holds {}: end it, or give this one its own AIDT_HOME", home.dir().display());
+        HostError::new(ErrorCode::Unavailable, message)
+    })
+}
+
+/// What a server of these services works with, for people.
+fn shown(settings: &Settings, services: &[Service]) -> Vec<(&'static str, String)> {
+    let mut shown = match services {
+        [Service::ToolWorker] => Vec::new(),
+        _ => settings.adapters.shown(),
+    };
+    if services.contains(&Service::ToolWorker) {
+        let worker = &settings.worker;
+        shown.push(("pool", format!("{}, {} slots", worker.pool, worker.slots)));
+        shown.extend(worker.step_consumers.iter().map(|at| ("dials", at.to_string())));
+    }
+    shown
 }
 
 /// Whether somebody answers on a socket.
@@ -99,7 +124,7 @@ impl Host for BinaryHost {
         if let Some(embedded) = &*embedded {
             return Ok(embedded.endpoint.clone());
         }
-        let settings = Settings::from_env()?;
+        let settings = Settings::embedded()?;
         let home = Home::at(&settings.home)?;
         let socket = home.socket()?;
         let deadline = tokio::time::Instant::now() + HANDOVER;
@@ -132,7 +157,9 @@ impl Host for BinaryHost {
 
     async fn close(&self) {
         if let Some(embedded) = self.embedded.lock().await.take() {
-            embedded.stack.stop().await;
+            if let Err(error) = embedded.stack.stop().await {
+                tracing::warn!(%error, "the embedded services did not end well");
+            }
             embedded.workers.stop().await;
         }
     }
@@ -141,43 +168,48 @@ impl Host for BinaryHost {
         &self,
         options: &Serve,
         stop: CancellationToken,
-        ready: &(dyn for<'a> Fn(&'a Endpoint) + Send + Sync),
+        ready: &(dyn for<'a> Fn(&'a Serving) + Send + Sync),
     ) -> Result<(), HostError> {
-        stack::only_loopback(options.listen)?;
-        let mut settings = Settings::from_env()?;
-        settings.database = options.database.clone().or(settings.database);
-        settings.queue = options.queue.clone().or(settings.queue);
-        settings.lock = options.lock.clone().or(settings.lock);
-        settings.artifacts = options.artifacts.clone().or(settings.artifacts);
+        let (settings, services) = Settings::serve(options)?;
         let home = Home::at(&settings.home)?;
-        let lock = home.try_lock()?.ok_or_else(|| {
-            let message = format!(
-                "another aidt process holds {}: end it, or give this one its own AIDT_HOME",
-                home.dir().display()
-            );
-            HostError::new(ErrorCode::Unavailable, message)
-        })?;
+        // State in a file is for whoever holds the home; state on a server is for all.
+        let embedded = services.len() == Service::ALL.len() && !settings.adapters.is_shared();
+        let lock = if embedded { Some(hold(&home)?) } else { None };
         let plan = Plan {
             settings: &settings,
+            services: services.clone(),
             home: &home,
-            listen: Some(options.listen),
+            embedded,
+            listen: Some(settings.listen),
             tools: options.tools.as_deref(),
             policy: options.policy.as_deref(),
-            roots: settings.roots.clone(),
-            drain: Duration::from_secs(25),
+            roots: settings.worker.roots.clone(),
+            drain: settings.drain,
         };
-        let mut stack = Stack::start(plan).await?;
-        stack.ready().await?;
+        let started = async {
+            let mut stack = Stack::start(plan).await?;
+            // A part of a stack waits for the others, and says so on `/ready`.
+            if services.len() == Service::ALL.len() {
+                stack.ready().await?;
+            }
+            Ok::<_, HostError>(stack)
+        };
+        let mut stack = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            started = started => started?,
+        };
         self.note_resumed(stack.resumed);
-        let address = stack.address.unwrap_or(options.listen);
-        ready(&Endpoint::Tcp(address.to_string()));
+        let address = stack.address.unwrap_or(settings.listen);
+        let with = shown(&settings, &services);
+        ready(&Serving { services, endpoint: Endpoint::Tcp(address.to_string()), with });
         let failed = tokio::select! {
             biased;
             () = stop.cancelled() => None,
             why = stack.failed() => Some(why),
         };
         match failed {
-            None => stack.stop().await,
+            None => stack.stop().await?,
             Some(why) => return Err(HostError::new(ErrorCode::Internal, why)),
         }
         drop(lock);
@@ -189,8 +221,8 @@ impl Host for BinaryHost {
     }
 
     fn workspace(&self, run: RunId) -> Option<PathBuf> {
-        let settings = Settings::from_env().ok()?;
-        let path = settings.home.join("workspaces").join(format!("{run}.git"));
+        let settings = Settings::embedded().ok()?;
+        let path = settings.worker.workspaces.join(format!("{run}.git"));
         path.is_dir().then_some(path)
     }
 

@@ -1,135 +1,147 @@
-//! The inner loop of a process: step consumer, the hub that workers dial, and the built-in worker, on one
-//! thread. The worker dials over a pipe in memory; the hop is gRPC all the same.
+//! The inner loop of a process, on one thread: step consumer and hub, tool worker, or both. Together they
+//! still speak gRPC, over a pipe in memory.
 
-use aidt_domain::{Clock, Pool};
-use aidt_step_consumer::{Hub, HubDriver, StepConsumer};
-use aidt_tool_worker::{Config as WorkerConfig, Token, ToolWorker};
-use aidt_tools::{Tool, WorkspaceConfig, Workspaces};
-use hyper_util::rt::TokioIo;
-use std::path::PathBuf;
+use crate::adapters::Opener;
+use crate::error::shown;
+use crate::kept::Kept;
+use crate::listen::Listening;
+use crate::step_consumer::StepConsumerParts;
+use crate::tool_worker::{self, Workers};
+use aidt_cli::HostError;
+use aidt_step_consumer::{Handle, Hub, HubDriver, Life, StepConsumer};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint, Server, Uri};
-
-/// Bytes that the pipe holds.
-const PIPE: usize = 256 * 1024;
-
-/// The pool of the built-in tools.
-pub(crate) fn default_pool() -> Pool {
-    Pool::new("default").expect("a literal of the right form")
-}
+use tonic::transport::Server;
 
 /// What ends when.
 #[derive(Clone, Default)]
 pub(crate) struct Stops {
-    /// Step consumers drain.
+    /// The step consumer drains.
     pub(crate) steps: CancellationToken,
     /// Then workers and hub end.
     pub(crate) workers: CancellationToken,
 }
 
-/// What the inner loop is made of.
-pub(crate) struct InnerLoop {
-    pub(crate) consumer: StepConsumer,
-    pub(crate) hub: Hub,
-    pub(crate) driver: HubDriver,
-    pub(crate) worker: WorkerConfig,
-    pub(crate) tools: Vec<Arc<dyn Tool>>,
-    pub(crate) clock: Arc<dyn Clock>,
+/// What the inner loop is made of. What does not run here is `None`.
+pub(crate) struct InnerLoopParts {
+    pub(crate) opener: Option<Opener>,
+    pub(crate) steps: Option<(StepConsumerParts, Arc<Life>)>,
+    pub(crate) hub: Option<(Hub, HubDriver)>,
+    pub(crate) workers: Option<Workers>,
+    /// The other end of what the workers dial in this process.
+    pub(crate) dialled: Option<mpsc::Receiver<DuplexStream>>,
+    /// Where workers of other processes dial in, unless the gateway listens for both.
+    pub(crate) listening: Option<Listening>,
     pub(crate) stops: Stops,
+}
+
+/// An inner loop that runs.
+pub(crate) struct InnerLoop {
+    pub(crate) consumer: Option<Handle>,
+    pub(crate) thread: Kept,
 }
 
 /// Why the inner loop ended though nobody asked it to.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum InnerLoopError {
+enum Error {
     #[error(transparent)]
     Steps(#[from] aidt_step_consumer::Error),
     #[error(transparent)]
-    Worker(#[from] aidt_tool_worker::Error),
-    #[error(transparent)]
-    WorkerConfig(#[from] aidt_tool_worker::ConfigError),
+    Workers(#[from] tool_worker::Error),
     #[error("the pipe between worker and hub broke")]
     Pipe(#[source] tonic::transport::Error),
+    #[error("cannot listen on this thread")]
+    Listen(#[source] std::io::Error),
 }
 
 impl InnerLoop {
-    /// Runs it all until its stops are cancelled.
-    pub(crate) async fn run(self) -> Result<(), InnerLoopError> {
-        let (dial, dialled) = mpsc::channel::<DuplexStream>(4);
-        let worker = ToolWorker::new(self.worker, self.tools, pipe(dial), self.clock)?;
-        let incoming = futures::StreamExt::map(ReceiverStream::new(dialled), Ok::<_, std::io::Error>);
-        let stops = self.stops;
-        let ended = stops.workers.clone();
-        let served = Server::builder()
-            .tcp_nodelay(true)
-            .add_routes(self.hub.routes())
-            .serve_with_incoming_shutdown(incoming, async move { ended.cancelled().await });
-        let steps = async {
-            let result = self.consumer.run(stops.steps.clone()).await;
-            stops.workers.cancel();
-            result.map_err(InnerLoopError::from)
-        };
-        let worker = async {
-            let result = worker.run(stops.workers.clone()).await;
-            result.map_err(InnerLoopError::from)
-        };
-        let hub = async {
-            self.driver.run(stops.workers.clone()).await;
-            Ok(())
-        };
-        let pipe = async {
-            // The worker's end may go before the hub's: nothing is lost by then.
-            let ended = tokio::select! {
-                biased;
-                served = served => served.map_err(InnerLoopError::Pipe),
-                () = after(&stops.workers, Duration::from_secs(1)) => Ok(()),
+    pub(crate) async fn start(parts: InnerLoopParts) -> Result<Self, HostError> {
+        let name = if parts.steps.is_some() { "step-consumer" } else { "tool-worker" };
+        let (consumer, thread) = Kept::start(name, move || async move {
+            let consumer = match (parts.steps, &parts.opener, &parts.hub) {
+                (Some((steps, life)), Some(opener), Some((hub, _))) => {
+                    Some(steps.consumer(life, hub, opener.open().await?)?)
+                }
+                _ => None,
             };
-            if stops.workers.is_cancelled() { Ok(()) } else { ended }
-        };
-        futures::try_join!(steps, worker, hub, pipe).map(drop)
+            let handle = consumer.as_ref().map(StepConsumer::handle);
+            let running = run(consumer, parts.hub, parts.workers, parts.dialled, parts.listening, parts.stops);
+            Ok((handle, async move { running.await.map_err(|e| shown(&e)) }))
+        })
+        .await?;
+        Ok(Self { consumer, thread })
     }
+}
+
+/// Runs it all until its stops are cancelled.
+async fn run(
+    consumer: Option<StepConsumer>,
+    hub: Option<(Hub, HubDriver)>,
+    workers: Option<Workers>,
+    dialled: Option<mpsc::Receiver<DuplexStream>>,
+    listening: Option<Listening>,
+    stops: Stops,
+) -> Result<(), Error> {
+    let steps = async {
+        let result = match consumer {
+            Some(consumer) => consumer.run(stops.steps.clone()).await,
+            None => {
+                stops.steps.cancelled().await;
+                Ok(())
+            }
+        };
+        stops.workers.cancel();
+        result.map_err(Error::from)
+    };
+    let workers = async {
+        match workers {
+            Some(workers) => Ok(workers.run(stops.workers.clone()).await?),
+            None => Ok(()),
+        }
+    };
+    let (hub, driver) = hub.unzip();
+    let hub_ends = async {
+        if let Some(driver) = driver {
+            driver.run(stops.workers.clone()).await;
+        }
+        Ok(())
+    };
+    let pipe = async {
+        match hub.zip(dialled) {
+            Some((hub, dialled)) => serve_pipe(&hub, dialled, &stops.workers).await,
+            None => Ok(()),
+        }
+    };
+    let listener = async {
+        match listening {
+            Some(listening) => listening.serve(stops.workers.clone()).await.map_err(Error::Listen),
+            None => Ok(()),
+        }
+    };
+    futures::try_join!(steps, workers, hub_ends, pipe, listener).map(drop)
+}
+
+async fn serve_pipe(hub: &Hub, dialled: mpsc::Receiver<DuplexStream>, stop: &CancellationToken) -> Result<(), Error> {
+    let incoming = futures::StreamExt::map(ReceiverStream::new(dialled), Ok::<_, std::io::Error>);
+    let stopped = stop.clone();
+    let served = Server::builder()
+        .tcp_nodelay(true)
+        .add_routes(hub.routes())
+        .serve_with_incoming_shutdown(incoming, async move { stopped.cancelled().await });
+    // The worker's end may go before the hub's: nothing is lost by then.
+    let ended = tokio::select! {
+        biased;
+        served = served => served.map_err(Error::Pipe),
+        () = after(stop, Duration::from_secs(1)) => Ok(()),
+    };
+    if stop.is_cancelled() { Ok(()) } else { ended }
 }
 
 async fn after(stop: &CancellationToken, grace: Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace).await;
-}
-
-/// A channel that dials by handing the other end of a new pipe to the server.
-fn pipe(dial: mpsc::Sender<DuplexStream>) -> Channel {
-    let connector = tower::service_fn(move |_: Uri| {
-        let dial = dial.clone();
-        async move {
-            let (near, far) = tokio::io::duplex(PIPE);
-            let closed = |_| std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "the hub has ended");
-            dial.send(far).await.map_err(closed)?;
-            Ok::<_, std::io::Error>(TokioIo::new(near))
-        }
-    });
-    Endpoint::from_static("http://hub.invalid").connect_with_connector_lazy(connector)
-}
-
-/// Settings of the built-in worker.
-pub(crate) fn builtin_worker(
-    worker: aidt_domain::WorkerId,
-    slots: u32,
-    token: String,
-    drain: Duration,
-) -> WorkerConfig {
-    let mut config = WorkerConfig::new(worker, "built-in".to_owned(), default_pool(), slots, Token::Fixed(token));
-    config.drain_grace = drain;
-    config
-}
-
-/// The built-in tools, over workspaces under `root`.
-pub(crate) fn builtin_tools(root: PathBuf, allowed: Vec<PathBuf>, base: PathBuf, path: String) -> Vec<Arc<dyn Tool>> {
-    let mut config = WorkspaceConfig::new(root);
-    config.allowed_roots = allowed;
-    config.base = Some(base);
-    config.git_env = vec![("PATH".to_owned(), path)];
-    aidt_tools::builtin(&Arc::new(Workspaces::new(config)))
 }

@@ -2,18 +2,29 @@
 //! and the only one that asks the environment.
 //!
 //! In reading order: `settings` (where every value comes from), `home` (who embeds), `adapters` (a URL's
-//! scheme picks one), `stack` (the services of this process), `host` (what the commands need of it).
+//! scheme picks one), `stack` (the services of this process), `assembly` (how they are put together), one
+//! file a service (`gateway`, `owner`, `step_consumer` and `tool_worker` in `inner_loop`), `presence` and
+//! `health` (what others see of the process), `host` (what the commands need of it).
 
 #![forbid(unsafe_code)]
 
 mod adapters;
+mod assembly;
 mod bed;
 mod error;
+mod gateway;
+mod health;
 mod home;
 mod host;
 mod inner_loop;
+mod kept;
+mod listen;
+mod owner;
+mod presence;
 mod settings;
 mod stack;
+mod step_consumer;
+mod tool_worker;
 mod workers;
 
 use aidt_cli::{Cli, Exit, Interrupts, Terminal};
@@ -24,9 +35,12 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
     let terminal = Terminal::of_process(&cli.global);
-    settings::init_log();
+    if let Err(error) = settings::init_log().and_then(|()| find_server(&mut cli)) {
+        eprintln!("error: {error}");
+        return ExitCode::from(2);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -42,6 +56,14 @@ fn main() -> ExitCode {
     // A blocking read of standard input must not hold the process.
     runtime.shutdown_background();
     ExitCode::from(exit.code)
+}
+
+/// A flag wins over the environment.
+fn find_server(cli: &mut Cli) -> Result<(), aidt_cli::HostError> {
+    if cli.global.server.is_none() {
+        cli.global.server = settings::server()?;
+    }
+    Ok(())
 }
 
 async fn run(cli: Cli, terminal: &Terminal) -> Exit {

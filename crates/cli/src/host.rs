@@ -1,5 +1,6 @@
 //! What the commands need of the binary that they live in.
 
+use crate::args::Service;
 use aidt_bench::Bed;
 use aidt_client::Endpoint;
 use aidt_domain::{ErrorCode, RunId, ToolEntry};
@@ -19,23 +20,40 @@ pub struct Embed {
     pub workers: Vec<String>,
 }
 
-/// What `aidt serve` was told. `None`: the setting's default.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What `aidt serve` was told. `None`: from the environment, or the setting's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Serve {
-    /// Where REST and the workers' gRPC listen.
-    pub listen: SocketAddr,
+    /// The services of this process; empty: every one.
+    pub services: Vec<Service>,
+    /// Where this process listens.
+    pub listen: Option<SocketAddr>,
     /// Catalogue entries beside the built-in ones.
     pub tools: Option<PathBuf>,
     /// Policies instead of the built-in ones.
     pub policy: Option<PathBuf>,
-    /// `sqlite:…`
+    /// `sqlite:…`, `postgres:…`
     pub database: Option<String>,
-    /// `memory:`
+    /// `memory:`, `amqp:…`, `kafka:…`
     pub queue: Option<String>,
-    /// `memory:`
+    /// `memory:`, `redis:…`
     pub lock: Option<String>,
     /// `file:…`
     pub artifacts: Option<String>,
+    /// What names on shared servers begin with.
+    pub prefix: Option<String>,
+    /// Where a tool worker dials in.
+    pub step_consumers: Option<String>,
+}
+
+/// What runs, once it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serving {
+    /// The services of this process.
+    pub services: Vec<Service>,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// What it works with: a word and a URL without its password, such as `store` and `postgres://db/aidt`.
+    pub with: Vec<(&'static str, String)>,
 }
 
 /// The binary, as seen by a command. It alone knows services and adapters.
@@ -60,13 +78,13 @@ pub trait Host: Send + Sync {
     /// when nothing is embedded. Afterwards [`Host::endpoint`] may be called again.
     async fn close(&self);
 
-    /// Runs every service, with its API on `options.listen` and on the home's socket, until `stop` is
-    /// cancelled; then drains. `ready` is called once with the address that it listens on.
+    /// Runs the services that `options` name until `stop` is cancelled; then drains. Embedded, the API is
+    /// on the home's socket, too. `ready` is called once, when they run.
     async fn serve(
         &self,
         options: &Serve,
         stop: CancellationToken,
-        ready: &(dyn for<'a> Fn(&'a Endpoint) + Send + Sync),
+        ready: &(dyn for<'a> Fn(&'a Serving) + Send + Sync),
     ) -> Result<(), HostError>;
 
     /// The tools that a plan may use: the built-in ones and those under `tools`. Touches no home.

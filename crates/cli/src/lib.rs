@@ -36,9 +36,9 @@ mod terminal;
 mod time;
 mod watch;
 
-pub use args::{Cli, Global};
+pub use args::{Cli, Global, Service};
 pub use commands::run;
 pub use exit::Exit;
-pub use host::{Embed, Host, HostError, Serve};
+pub use host::{Embed, Host, HostError, Serve, Serving};
 pub use reference::reference;
 pub use terminal::{Interrupts, Terminal};

@@ -12,6 +12,7 @@ const ENVIRONMENT: &str = "
 | variable | meaning |
 |---|---|
 | `AIDT_HOME` | the folder where state, workspaces and the socket live; `~/.aidt` by default |
+| `AIDT_SERVER` | a server to use instead of the home, as `--server` |
 | `AIDT_LOG` | what is logged to standard error, such as `info` or `warn,aidt_gateway=debug` |
 | `NO_COLOR` | set to anything: no colours ([no-color.org](https://no-color.org)) |
 ";

@@ -25,6 +25,7 @@ mod plans;
 mod publish;
 mod receive;
 mod reconcile;
+mod share;
 mod takeover;
 mod timers;
 mod turn;
@@ -32,3 +33,4 @@ mod write;
 
 pub use config::{Config, Error, Handle, Ports, Status};
 pub use owner::Owner;
+pub use share::{owner_of, share_of};

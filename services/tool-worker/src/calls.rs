@@ -28,7 +28,8 @@ const NO_OBLIGATIONS: &str = "{}";
 pub(crate) struct Calls {
     tools: HashMap<String, Served>,
     clock: Arc<dyn Clock>,
-    slots: usize,
+    /// As the last hello said.
+    pub(crate) slots: usize,
     sandbox: String,
     grace: Duration,
     seen: SeenCalls,

@@ -3,6 +3,7 @@
 use aidt_domain::{Pool, WorkerId};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -122,6 +123,7 @@ pub struct Status {
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) slots: Arc<watch::Sender<u32>>,
 }
 
 impl Handle {
@@ -129,6 +131,12 @@ impl Handle {
     #[must_use]
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Runs so many calls at once from now on, at least 1: the worker says hello anew. What runs, runs on.
+    pub fn set_slots(&self, slots: u32) {
+        let slots = slots.max(1);
+        self.slots.send_if_modified(|known| std::mem::replace(known, slots) != slots);
     }
 
     /// Waits until the worker is welcome somewhere. Cancel safe. False when the worker ended.

@@ -7,6 +7,7 @@ use aidt_proto::v1::hub_frame::Frame as FromHub;
 use aidt_proto::v1::worker_frame::Frame as ToHub;
 use aidt_proto::v1::{self, Call, Drain, HubFrame, Pong, Welcome};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
@@ -25,6 +26,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(crate) enum End {
     /// The stream broke off; connect again.
     Lost(Status),
+    /// What the hello said has changed: say it anew.
+    Renewed,
     /// The worker was told to stop, and owes nothing any more (or nobody wants it).
     Drained,
 }
@@ -62,10 +65,18 @@ impl<'a> Session<'a> {
 
     /// Serves until the stream breaks off, or `shutdown` was asked for and everything is settled. Running
     /// calls have `grace` to end by themselves then. Not cancel safe: dropped, the session is over.
-    pub(crate) async fn run(mut self, shutdown: &CancellationToken, grace: Duration) -> End {
+    /// `slots` tells when there are to be more or fewer.
+    pub(crate) async fn run(
+        mut self,
+        shutdown: &CancellationToken,
+        grace: Duration,
+        mut slots: watch::Receiver<u32>,
+    ) -> End {
         tokio::select! {
             biased;
             lost = self.serve() => return End::Lost(lost),
+            // The sender lives in the worker.
+            Ok(()) = slots.changed() => return End::Renewed,
             () = shutdown.cancelled() => {}
         }
         self.outbox.push(ToHub::Drain(Drain {}));

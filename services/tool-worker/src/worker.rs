@@ -28,6 +28,7 @@ pub struct ToolWorker {
     channel: Channel,
     calls: Calls,
     status: watch::Sender<WorkerStatus>,
+    slots: Arc<watch::Sender<u32>>,
 }
 
 struct Welcomed {
@@ -50,13 +51,14 @@ impl ToolWorker {
         }
         let calls = Calls::new(&config, tools, clock)?;
         let (status, _) = watch::channel(WorkerStatus::default());
-        Ok(Self { config, channel, calls, status })
+        let slots = Arc::new(watch::Sender::new(config.slots));
+        Ok(Self { config, channel, calls, status, slots })
     }
 
     /// A view of it, for others.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle { status: self.status.subscribe() }
+        Handle { status: self.status.subscribe(), slots: Arc::clone(&self.slots) }
     }
 
     /// Serves until `shutdown`, then drains: no more calls are asked for, those that run end (at most
@@ -69,6 +71,7 @@ impl ToolWorker {
         loop {
             match self.session(&shutdown, &mut backoff).await {
                 End::Drained => return Ok(()),
+                End::Renewed => continue,
                 End::Lost(status) if is_final(&status) => return Err(Error::Refused(Box::new(status))),
                 End::Lost(status) => self.lost(&status),
             }
@@ -89,6 +92,8 @@ impl ToolWorker {
     }
 
     async fn session(&mut self, shutdown: &CancellationToken, backoff: &mut Backoff) -> End {
+        let mut slots = self.slots.subscribe();
+        self.calls.slots = *slots.borrow_and_update() as usize;
         let Welcomed { outbox, from_hub, welcome, later } = match self.connect().await {
             Ok(welcomed) => welcomed,
             Err(status) => return End::Lost(status),
@@ -105,7 +110,7 @@ impl ToolWorker {
             trouble: None,
         });
         match Session::new(&mut self.calls, outbox, from_hub, &welcome, later) {
-            Ok(session) => session.run(shutdown, self.config.drain_grace).await,
+            Ok(session) => session.run(shutdown, self.config.drain_grace, slots).await,
             Err(status) => End::Lost(status),
         }
     }
@@ -124,7 +129,7 @@ impl ToolWorker {
             worker: self.config.worker.to_string(),
             name: self.config.name.clone(),
             pool: self.config.pool.to_string(),
-            slots: self.config.slots,
+            slots: u32::try_from(self.calls.slots).unwrap_or(u32::MAX),
             tools: self.calls.announced(),
             running,
             unreported,

@@ -3,6 +3,7 @@
 mod dlq;
 mod run;
 mod runs;
+mod service;
 mod values;
 
 pub use dlq::{DlqCommand, DlqLsArgs, DlqShowArgs, DlqSomeArgs};
@@ -10,6 +11,7 @@ pub use run::{BenchArgs, CheckArgs, InputArgs, PlanCommand, RunArgs, ServeArgs, 
 pub use runs::{
     CancelArgs, EventsArgs, LogsArgs, LsArgs, ResolveArgs, ResolveHow, RetryArgs, RunRef, RunsCommand, WatchArgs,
 };
+pub use service::Service;
 pub use values::{KeyValue, parse_duration};
 
 use aidt_client::Endpoint;
@@ -35,8 +37,8 @@ Environment: AIDT_HOME (where state lives, ~/.aidt by default) · AIDT_SERVER ·
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub struct Global {
-    /// A server to use instead of the home: http://HOST:PORT or unix:PATH.
-    #[arg(long, global = true, env = "AIDT_SERVER", value_name = "URL", help_heading = "Global options")]
+    /// A server to use instead of the home: http://HOST:PORT or unix:PATH; or AIDT_SERVER.
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub server: Option<Endpoint>,
     /// Colours: `auto` means on a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
@@ -73,7 +75,7 @@ pub enum Output {
 pub enum Command {
     /// Runs a plan and follows it to its end.
     Run(RunArgs),
-    /// Serves the API and the workers' gRPC until it is told to stop.
+    /// Runs services until it is told to stop: all in one process, or those that are named.
     Serve(ServeArgs),
     /// Looks at runs and tells them what to do.
     #[command(subcommand)]

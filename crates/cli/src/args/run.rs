@@ -1,6 +1,7 @@
 //! `run`, `serve`, `plan`, `tools`, `bench`.
 
 use super::Output;
+use super::service::Service;
 use super::values::{KeyValue, parse_duration};
 use clap::{Args, Subcommand};
 use std::net::SocketAddr;
@@ -50,30 +51,42 @@ pub struct InputArgs {
     pub set: Vec<KeyValue>,
 }
 
-/// `aidt serve`.
+/// `aidt serve`. What has no default here comes from the environment, then from the setting's own default:
+/// `docs/reference/configuration.md`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
-    /// Where the API and the workers' gRPC listen; port 0 picks a free one.
-    #[arg(long, env = "AIDT_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7070")]
-    pub listen: SocketAddr,
+    /// The services of this process; every one unless some are named.
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<Service>,
+    /// Where this process listens; port 0 picks a free one. 127.0.0.1:7070 by default, or AIDT_LISTEN.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
     /// A folder of further catalogue entries (*.yaml).
     #[arg(long, env = "AIDT_TOOLS", value_name = "DIR")]
     pub tools: Option<PathBuf>,
     /// A folder of policies (*.rego) instead of the built-in ones.
     #[arg(long, env = "AIDT_POLICY", value_name = "DIR")]
     pub policy: Option<PathBuf>,
-    /// The store: sqlite:PATH; in the home by default.
-    #[arg(long, env = "AIDT_DATABASE_URL", value_name = "URL")]
+    /// The store: sqlite:PATH (in the home by default) or postgres://…; or AIDT_DATABASE_URL.
+    #[arg(long, value_name = "URL")]
     pub database: Option<String>,
-    /// The queue: memory: (the default).
-    #[arg(long, env = "AIDT_QUEUE_URL", value_name = "URL")]
+    /// The queue: memory: (the default), amqp://… or kafka://HOST:PORT,…; or AIDT_QUEUE_URL.
+    #[arg(long, value_name = "URL")]
     pub queue: Option<String>,
-    /// Locks and live fan-out: memory: (the default).
-    #[arg(long, env = "AIDT_LOCK_URL", value_name = "URL")]
+    /// Locks and live fan-out: memory: (the default) or redis://…; or AIDT_LOCK_URL.
+    #[arg(long, value_name = "URL")]
     pub lock: Option<String>,
-    /// Large values: file:PATH; in the home by default.
-    #[arg(long, env = "AIDT_ARTIFACTS_URL", value_name = "URL")]
+    /// Large values: file:PATH; or AIDT_ARTIFACTS_URL.
+    #[arg(long, value_name = "URL")]
     pub artifacts: Option<String>,
+    /// What all names on shared servers begin with, so that several stacks share them: `aidt` by default;
+    /// or AIDT_PREFIX.
+    #[arg(long, value_name = "NAME")]
+    pub prefix: Option<String>,
+    /// Where a tool worker dials in: http://HOST:PORT, unix:PATH or dns://NAME:PORT, separated by commas;
+    /// or AIDT_STEP_CONSUMERS.
+    #[arg(long, value_name = "URLS")]
+    pub step_consumers: Option<String>,
 }
 
 /// `aidt plan …`.

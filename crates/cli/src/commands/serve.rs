@@ -1,18 +1,18 @@
-//! `aidt serve`: every service, until it is told to stop.
+//! `aidt serve`: the services of this process, until it is told to stop.
 
 use super::{Context, Done};
 use crate::args::ServeArgs;
 use crate::exit::Exit;
-use crate::host::Serve;
-use crate::terminal::Style;
+use crate::host::{Serve, Serving};
+use crate::terminal::{Style, Terminal};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) async fn serve(args: ServeArgs, context: &mut Context<'_>) -> Done {
-    let ServeArgs { listen, tools, policy, database, queue, lock, artifacts } = args;
-    let options = Serve { listen, tools, policy, database, queue, lock, artifacts };
+    let ServeArgs { services, listen, tools, policy, database, queue, lock, artifacts, prefix, step_consumers } = args;
+    let options = Serve { services, listen, tools, policy, database, queue, lock, artifacts, prefix, step_consumers };
     let (terminal, stop) = (context.terminal, CancellationToken::new());
-    let ready = |endpoint: &aidt_client::Endpoint| {
-        terminal.note(format!("{} listening on {endpoint}", terminal.paint(Style::Good, "●")));
+    let ready = |serving: &Serving| {
+        say(terminal, serving);
         if let Some(notice) = context.host.embedded_notice() {
             terminal.note(terminal.paint(Style::Warn, notice));
         }
@@ -31,5 +31,15 @@ pub(crate) async fn serve(args: ServeArgs, context: &mut Context<'_>) -> Done {
             }
             served = &mut serving => return Ok(served.map(|()| Exit::DONE)?),
         }
+    }
+}
+
+/// Where it listens, what runs, and what it works with.
+fn say(terminal: &Terminal, serving: &Serving) {
+    terminal.note(format!("{} listening on {}", terminal.paint(Style::Good, "●"), serving.endpoint));
+    let services: Vec<&str> = serving.services.iter().map(|s| s.name()).collect();
+    let services = ("services", services.join(", "));
+    for (what, which) in std::iter::once(&services).chain(&serving.with) {
+        terminal.note(terminal.paint(Style::Faint, format!("  {what:<15} {which}")));
     }
 }

@@ -1,7 +1,7 @@
 //! A host that embeds nothing.
 
 use aidt_bench::{Bed, BedError, Bedded};
-use aidt_cli::{Embed, Host, HostError, Serve};
+use aidt_cli::{Embed, Host, HostError, Serve, Serving};
 use aidt_client::Endpoint;
 use aidt_domain::{RunId, ToolEntry};
 use async_trait::async_trait;
@@ -54,9 +54,11 @@ impl Host for TestHost {
         &self,
         options: &Serve,
         stop: CancellationToken,
-        ready: &(dyn for<'a> Fn(&'a Endpoint) + Send + Sync),
+        ready: &(dyn for<'a> Fn(&'a Serving) + Send + Sync),
     ) -> Result<(), HostError> {
-        ready(&Endpoint::Tcp(options.listen.to_string()));
+        let listen = options.listen.map_or_else(|| "127.0.0.1:7070".to_owned(), |address| address.to_string());
+        let services = options.services.clone();
+        ready(&Serving { services, endpoint: Endpoint::Tcp(listen), with: vec![("store", "sqlite:/x".to_owned())] });
         stop.cancelled().await;
         Ok(())
     }

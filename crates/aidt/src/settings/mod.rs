@@ -1,0 +1,286 @@
+//! Where every setting comes from: flags, then variables, then the default.
+//!
+//! In reading order: `names` (every variable), `source` (how one is read), `urls` (which adapter),
+//! `step_consumers` (where a worker dials in), `check` (what cannot work together).
+
+mod check;
+mod names;
+mod source;
+mod step_consumers;
+mod urls;
+
+pub(crate) use source::Secret;
+pub(crate) use step_consumers::StepConsumers;
+pub(crate) use urls::{DatabaseUrl, LockUrl, QueueUrl};
+
+use aidt_cli::{HostError, Serve, Service};
+use aidt_client::Endpoint;
+use aidt_domain::{ErrorCode, Pool};
+use source::{Source, invalid};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+
+/// Partitions of a new store in a file, and of one on a server.
+const PARTITIONS: (u32, u32) = (8, 32);
+/// Connections to a database server, per process.
+const DATABASE_CONNECTIONS: u32 = 8;
+/// Calls that the built-in worker runs at once. Its tools mostly wait for git or a timer.
+const SLOTS: u32 = 64;
+/// How long a drain may take.
+const DRAIN_SECONDS: u32 = 25;
+
+/// The settings of a process.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Everything that an embedded aidt keeps.
+    pub(crate) home: PathBuf,
+    /// `PATH`, for git.
+    pub(crate) path: String,
+    /// Where the command was invoked.
+    pub(crate) cwd: PathBuf,
+    /// What the operator calls this installation: policies may ask.
+    pub(crate) environment: String,
+    pub(crate) adapters: AdapterSettings,
+    pub(crate) worker: WorkerSettings,
+    /// Where this process listens.
+    pub(crate) listen: SocketAddr,
+    /// How long a drain may take, as a whole.
+    pub(crate) drain: Duration,
+    /// Seals the routes of results: the same in all step consumers.
+    pub(crate) route_key: Option<Secret>,
+}
+
+/// What state, messages and leases are kept in.
+#[derive(Clone, Debug)]
+pub(crate) struct AdapterSettings {
+    pub(crate) database: DatabaseUrl,
+    pub(crate) queue: QueueUrl,
+    pub(crate) lock: LockUrl,
+    /// What all names on shared servers begin with.
+    pub(crate) prefix: String,
+    /// Of a new store; one that is there has its own.
+    pub(crate) partitions: u16,
+    /// To a database server, at most.
+    pub(crate) database_connections: u32,
+}
+
+/// The built-in worker.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerSettings {
+    /// Where it dials in, beside the step consumer of its own process.
+    pub(crate) step_consumers: Vec<StepConsumers>,
+    pub(crate) pool: Pool,
+    /// Calls that it runs at once.
+    pub(crate) slots: u32,
+    /// What admits workers.
+    pub(crate) token: Option<Secret>,
+    /// The folder of the workspaces.
+    pub(crate) workspaces: PathBuf,
+    /// Local repositories may be cloned from under these.
+    pub(crate) roots: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// Of a command that embeds: everything in this process and in the home. Servers are for `serve`.
+    pub(crate) fn embedded() -> Result<Self, HostError> {
+        let settings = Self::read(&Source::new(&variable), &Serve::default(), true, cwd()?)?;
+        settings.check_embedded()?;
+        Ok(settings)
+    }
+
+    /// Of `aidt serve`, with the services of this process.
+    pub(crate) fn serve(options: &Serve) -> Result<(Self, Vec<Service>), HostError> {
+        let settings = Self::read(&Source::new(&variable), options, false, cwd()?)?;
+        let services = services(options);
+        settings.check(&services)?;
+        Ok((settings, services))
+    }
+
+    fn read(source: &Source<'_>, flags: &Serve, embedded: bool, cwd: PathBuf) -> Result<Self, HostError> {
+        let home = home(source, &cwd)?;
+        let adapters = AdapterSettings::read(source, flags, embedded, &home, &cwd)?;
+        let environment = match source.get(names::ENVIRONMENT)? {
+            Some(name) => name,
+            None if adapters.is_shared() => "production".to_owned(),
+            None => "embedded".to_owned(),
+        };
+        Ok(Self {
+            path: source.variable_of_system("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            environment,
+            worker: WorkerSettings::read(source, flags, &home, &cwd)?,
+            listen: listen(source, flags)?,
+            drain: Duration::from_secs(source.number(names::DRAIN_SECONDS, DRAIN_SECONDS, 1..=3600)?.into()),
+            route_key: source.secret(names::ROUTE_KEY, names::ROUTE_KEY_FILE, &cwd)?,
+            adapters,
+            home,
+            cwd,
+        })
+    }
+}
+
+impl AdapterSettings {
+    fn read(
+        source: &Source<'_>,
+        flags: &Serve,
+        embedded: bool,
+        home: &std::path::Path,
+        cwd: &std::path::Path,
+    ) -> Result<Self, HostError> {
+        // Other programs have a DATABASE_URL, too: `aidt run` is not to be bent by theirs.
+        let database = if embedded { source.own(names::DATABASE) } else { source.get(names::DATABASE)? };
+        let database = flags.database.clone().or(database);
+        let database = DatabaseUrl::parse(database.as_deref(), home.join("state.db"), cwd)?;
+        let queue = flags.queue.clone().or(source.get(names::QUEUE)?);
+        let lock = flags.lock.clone().or(source.get(names::LOCK)?);
+        urls::check_artifacts(flags.artifacts.clone().or(source.get(names::ARTIFACTS)?).as_deref())?;
+        let default = if matches!(database, DatabaseUrl::Sqlite(_)) { PARTITIONS.0 } else { PARTITIONS.1 };
+        let partitions = source.number(names::PARTITIONS, default, 1..=1024)?;
+        Ok(Self {
+            database,
+            queue: QueueUrl::parse(queue.as_deref())?,
+            lock: LockUrl::parse(lock.as_deref())?,
+            prefix: prefix(flags.prefix.clone().or(source.get(names::PREFIX)?))?,
+            partitions: u16::try_from(partitions).expect("at most 1024"),
+            database_connections: source.number(names::DATABASE_CONNECTIONS, DATABASE_CONNECTIONS, 2..=1000)?,
+        })
+    }
+
+    /// Whether processes on other machines can share this state.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.database, DatabaseUrl::Postgres(_))
+    }
+
+    /// For people: what is used, without passwords.
+    pub(crate) fn shown(&self) -> Vec<(&'static str, String)> {
+        let mut shown = vec![
+            ("store", self.database.to_string()),
+            ("queue", self.queue.to_string()),
+            ("locks", self.lock.to_string()),
+        ];
+        if self.is_shared() {
+            shown.push(("prefix", self.prefix.clone()));
+        }
+        shown
+    }
+}
+
+impl WorkerSettings {
+    fn read(
+        source: &Source<'_>,
+        flags: &Serve,
+        home: &std::path::Path,
+        cwd: &std::path::Path,
+    ) -> Result<Self, HostError> {
+        let step_consumers = match flags.step_consumers.clone().or(source.get(names::STEP_CONSUMERS)?) {
+            Some(list) => StepConsumers::parse_list(&list)?,
+            None => Vec::new(),
+        };
+        let pool = source.get(names::WORKER_POOL)?.unwrap_or_else(|| "default".to_owned());
+        let roots = source.get(names::WORKSPACE_ROOTS)?.unwrap_or_default();
+        Ok(Self {
+            step_consumers,
+            pool: Pool::new(&pool).map_err(|e| invalid(format!("{}: {e}", names::WORKER_POOL.name)))?,
+            slots: source.number(names::WORKER_SLOTS, SLOTS, 1..=1024)?,
+            token: source.secret(names::WORKER_TOKEN, names::WORKER_TOKEN_FILE, cwd)?,
+            workspaces: source.get(names::WORKSPACES)?.map_or_else(|| home.join("workspaces"), |dir| cwd.join(dir)),
+            roots: roots.split(':').filter(|r| !r.is_empty()).map(|r| cwd.join(r)).collect(),
+        })
+    }
+}
+
+/// The server that commands talk to, unless `--server` names one.
+pub(crate) fn server() -> Result<Option<Endpoint>, HostError> {
+    let Some(url) = Source::new(&variable).get(names::SERVER)? else { return Ok(None) };
+    url.parse().map(Some).map_err(|e| invalid(format!("{}: {e}", names::SERVER.name)))
+}
+
+/// Where the home is, for what needs nothing else.
+pub(crate) fn home_dir() -> Result<PathBuf, HostError> {
+    home(&Source::new(&variable), &cwd()?)
+}
+
+fn home(source: &Source<'_>, cwd: &std::path::Path) -> Result<PathBuf, HostError> {
+    match (source.get(names::HOME)?, source.variable_of_system("HOME")) {
+        (Some(home), _) => Ok(cwd.join(home)),
+        (None, Some(home)) => Ok(PathBuf::from(home).join(".aidt")),
+        (None, None) => Err(invalid("neither AIDT_HOME nor HOME is set: set AIDT_HOME to a folder for aidt's state")),
+    }
+}
+
+fn cwd() -> Result<PathBuf, HostError> {
+    std::env::current_dir().map_err(|e| invalid(format!("cannot tell the current folder: {e}")))
+}
+
+/// In their fixed order, each once.
+fn services(options: &Serve) -> Vec<Service> {
+    if options.services.is_empty() {
+        return Service::ALL.to_vec();
+    }
+    Service::ALL.into_iter().filter(|s| options.services.contains(s)).collect()
+}
+
+fn prefix(set: Option<String>) -> Result<String, HostError> {
+    let Some(prefix) = set else { return Ok("aidt".to_owned()) };
+    let first = prefix.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+    let rest = prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if first && rest && prefix.len() <= 32 {
+        return Ok(prefix);
+    }
+    let message =
+        format!("{} is '{prefix}': give 1 to 32 of a-z, 0-9 and -, beginning with a letter", names::PREFIX.name);
+    Err(invalid(message))
+}
+
+fn listen(source: &Source<'_>, flags: &Serve) -> Result<SocketAddr, HostError> {
+    let port = match source.get(names::PORT)? {
+        None => None,
+        Some(text) => Some(text.parse::<u16>().map_err(|_| {
+            invalid(format!("{} (or {}) is '{text}': give a port", names::PORT.name, names::PORT.aliases.join(", ")))
+        })?),
+    };
+    let address = match source.get(names::LISTEN)? {
+        None => None,
+        Some(text) => Some(text.parse::<SocketAddr>().map_err(|_| {
+            invalid(format!("{} is '{text}': give an address with a port, such as 127.0.0.1:7070", names::LISTEN.name))
+        })?),
+    };
+    match (flags.listen, address, port) {
+        (Some(address), ..) => Ok(address),
+        (None, Some(address), Some(port)) if address.port() != port => {
+            Err(invalid(format!("{} and {} disagree about the port: unset one", names::LISTEN.name, names::PORT.name)))
+        }
+        (None, Some(address), _) => Ok(address),
+        (None, None, port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(7070)))),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What is logged, to standard error.
+pub(crate) fn init_log() -> Result<(), HostError> {
+    let source = Source::new(&variable);
+    let level = source.get(names::LOG)?.unwrap_or_else(|| "error".to_owned());
+    let filter = EnvFilter::try_new(&level).map_err(|e| invalid(format!("{}: {e}", names::LOG.name)))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = match source.get(names::LOG_FORMAT)?.as_deref() {
+        Some("json") => subscriber.json().try_init(),
+        None | Some("text") => subscriber.try_init(),
+        Some(other) => {
+            return Err(HostError::new(
+                ErrorCode::InvalidArgument,
+                format!("{} is '{other}': give text or json", names::LOG_FORMAT.name),
+            ));
+        }
+    };
+    // Only a second one in the same process can be in the way.
+    drop(set);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

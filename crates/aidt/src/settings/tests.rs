@@ -1,0 +1,109 @@
+use super::*;
+
+const SHARED: &[(&str, &str)] = &[
+    ("HOME", "/root"),
+    ("AIDT_DATABASE_URL", "postgres://me:pw@db/aidt"),
+    ("AIDT_QUEUE_URL", "amqp://mq"),
+    ("AIDT_LOCK_URL", "redis://r"),
+    ("AIDT_WORKER_TOKEN", "token"),
+    ("AIDT_ROUTE_KEY", "0123456789abcdef"),
+    ("AIDT_STEP_CONSUMERS", "http://127.0.0.1:7071"),
+];
+
+fn read(base: &[(&str, &str)], set: &[(&str, &str)], options: &Serve) -> Result<Settings, HostError> {
+    let lookup = |name: &str| {
+        let found = set.iter().chain(base).find(|(n, _)| *n == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let settings = Settings::read(&Source::new(&lookup), options, false, PathBuf::from("/here"))?;
+    settings.check(&services(options))?;
+    Ok(settings)
+}
+
+fn only(service: Service) -> Serve {
+    Serve { services: vec![service], ..Serve::default() }
+}
+
+fn refused(set: &[(&str, &str)], options: &Serve, why: &str) {
+    let error = read(SHARED, set, options).expect_err(why);
+    assert_eq!(error.code, ErrorCode::InvalidArgument);
+    let text = error.to_string();
+    assert!(text.contains(why) && !text.contains("pw"), "{text}");
+}
+
+#[test]
+fn on_a_laptop_nothing_need_be_set() {
+    let settings = read(&[("HOME", "/root")], &[], &Serve::default()).unwrap();
+    assert_eq!(settings.adapters.database, DatabaseUrl::Sqlite("/root/.aidt/state.db".into()));
+    assert_eq!((settings.adapters.partitions, settings.environment.as_str()), (8, "embedded"));
+    assert_eq!((settings.listen.to_string(), settings.drain.as_secs()), ("127.0.0.1:7070".to_owned(), 25));
+    assert_eq!(settings.worker.workspaces, PathBuf::from("/root/.aidt/workspaces"));
+}
+
+#[test]
+fn each_service_starts_from_the_same_settings() {
+    for service in Service::ALL {
+        let settings = read(SHARED, &[], &only(service)).unwrap();
+        assert_eq!((settings.adapters.partitions, settings.environment.as_str()), (32, "production"));
+    }
+    read(SHARED, &[], &Serve::default()).unwrap();
+    let tools = [("HOME", "/root"), ("AIDT_WORKER_TOKEN", "t"), ("AIDT_STEP_CONSUMERS", "dns://steps:1")];
+    read(&tools, &[], &only(Service::ToolWorker)).expect("it needs no adapter at all");
+}
+
+#[test]
+fn a_flag_wins_over_a_variable() {
+    let flags = Serve { listen: Some("127.0.0.1:1".parse().unwrap()), prefix: Some("b".into()), ..Serve::default() };
+    let settings = read(SHARED, &[("AIDT_LISTEN", "127.0.0.1:2"), ("AIDT_PREFIX", "a")], &flags).unwrap();
+    assert_eq!((settings.listen.port(), settings.adapters.prefix.as_str()), (1, "b"));
+}
+
+#[test]
+fn what_one_process_keeps_is_not_for_several() {
+    for service in [Service::Gateway, Service::CompletionConsumer, Service::StepConsumer] {
+        refused(&[("AIDT_DATABASE_URL", "sqlite:a.db")], &only(service), "AIDT_DATABASE_URL is sqlite:/here/a.db");
+        refused(&[("AIDT_QUEUE_URL", "memory:")], &only(service), "AIDT_QUEUE_URL is memory:");
+        refused(&[("AIDT_LOCK_URL", "memory:")], &only(service), "AIDT_LOCK_URL is memory:");
+    }
+    refused(&[("AIDT_QUEUE_URL", "memory:")], &Serve::default(), "AIDT_QUEUE_URL is memory:");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let unset = |name: &'static str| [(name, "")];
+    refused(&unset("AIDT_WORKER_TOKEN"), &only(Service::StepConsumer), "AIDT_WORKER_TOKEN");
+    refused(&unset("AIDT_ROUTE_KEY"), &only(Service::StepConsumer), "AIDT_ROUTE_KEY");
+    refused(&unset("AIDT_WORKER_TOKEN"), &only(Service::ToolWorker), "AIDT_WORKER_TOKEN");
+    refused(&unset("AIDT_STEP_CONSUMERS"), &only(Service::ToolWorker), "AIDT_STEP_CONSUMERS");
+    refused(&[("AIDT_ROUTE_KEY", "short")], &only(Service::StepConsumer), "AIDT_ROUTE_KEY");
+    let same = [("AIDT_WORKER_TOKEN", "0123456789abcdef")];
+    refused(&same, &only(Service::StepConsumer), "are the same");
+}
+
+#[test]
+fn nothing_is_open_without_keys() {
+    let open = [("AIDT_LISTEN", "0.0.0.0:7070")];
+    refused(&open, &Serve::default(), "no keys");
+    refused(&open, &only(Service::Gateway), "no keys");
+    refused(&open, &only(Service::StepConsumer), "mutual TLS");
+    read(SHARED, &open, &only(Service::CompletionConsumer)).expect("health is for anybody");
+}
+
+#[test]
+fn nonsense_is_named() {
+    for (set, why) in [
+        (("AIDT_PREFIX", "a_b"), "AIDT_PREFIX"),
+        (("AIDT_PARTITIONS", "0"), "AIDT_PARTITIONS"),
+        (("AIDT_LISTEN", "7070"), "AIDT_LISTEN"),
+        (("PORT", "http"), "HTTP_PORT"),
+        (("AIDT_WORKER_POOL", "A b"), "AIDT_WORKER_POOL"),
+        (("AIDT_WORKER_SLOTS", "1"), "AIDT_WORKER_SLOTS"),
+        (("AIDT_DRAIN_SECONDS", "soon"), "AIDT_DRAIN_SECONDS"),
+        (("DATABASE_URL", "postgres://other:pw@db/x"), "DATABASE_URL"),
+    ] {
+        refused(&[set], &Serve::default(), why);
+    }
+    refused(&[("AIDT_LISTEN", "127.0.0.1:1"), ("PORT", "2")], &Serve::default(), "disagree");
+    let agreed = read(SHARED, &[("AIDT_LISTEN", "127.0.0.1:2"), ("PORT", "2"), ("HTTP_PORT", "2")], &Serve::default());
+    assert_eq!(agreed.unwrap().listen.port(), 2);
+}

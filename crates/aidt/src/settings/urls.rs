@@ -1,0 +1,191 @@
+//! Which adapter, and where: a URL's scheme picks one.
+
+use super::names::{self, Name};
+use super::source::invalid;
+use aidt_cli::HostError;
+use std::path::{Path, PathBuf};
+
+/// Where state is.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum DatabaseUrl {
+    /// A file, for all services in one process.
+    Sqlite(PathBuf),
+    /// A server.
+    Postgres(String),
+}
+
+/// What carries steps and results.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum QueueUrl {
+    /// This process's memory.
+    Memory,
+    /// RabbitMQ.
+    Amqp(String),
+    /// Brokers, `host:port,…`.
+    Kafka(String),
+}
+
+/// Leases, token buckets, live fan-out.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum LockUrl {
+    /// This process's memory.
+    Memory,
+    /// Redis or Valkey.
+    Redis(String),
+}
+
+impl DatabaseUrl {
+    pub(super) fn parse(url: Option<&str>, default: PathBuf, cwd: &Path) -> Result<Self, HostError> {
+        let Some(url) = url else { return Ok(Self::Sqlite(default)) };
+        let unknown = || unknown(names::DATABASE, url, "sqlite:PATH and postgres://USER@HOST:PORT/DATABASE");
+        match url.split_once(':') {
+            Some(("sqlite", path)) => match path.strip_prefix("//").unwrap_or(path) {
+                "" => Err(unknown()),
+                path => Ok(Self::Sqlite(cwd.join(path))),
+            },
+            Some(("postgres" | "postgresql", rest)) if rest.len() > 2 => Ok(Self::Postgres(url.to_owned())),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl QueueUrl {
+    pub(super) fn parse(url: Option<&str>) -> Result<Self, HostError> {
+        let Some(url) = url else { return Ok(Self::Memory) };
+        let unknown = || unknown(names::QUEUE, url, "memory:, amqp://USER@HOST:PORT/VHOST and kafka://HOST:PORT,…");
+        match url.split_once(':') {
+            Some(("memory", "")) => Ok(Self::Memory),
+            Some(("amqp", rest)) if rest.len() > 2 => Ok(Self::Amqp(url.to_owned())),
+            Some(("kafka", brokers)) => {
+                let brokers = brokers.trim_start_matches('/').trim_end_matches('/');
+                let named =
+                    |b: &str| b.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok());
+                if brokers.split(',').all(named) { Ok(Self::Kafka(brokers.to_owned())) } else { Err(unknown()) }
+            }
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl LockUrl {
+    pub(super) fn parse(url: Option<&str>) -> Result<Self, HostError> {
+        let Some(url) = url else { return Ok(Self::Memory) };
+        match url.split_once(':') {
+            Some(("memory", "")) => Ok(Self::Memory),
+            Some(("redis", rest)) if rest.len() > 2 => Ok(Self::Redis(url.to_owned())),
+            _ => Err(unknown(names::LOCK, url, "memory: and redis://HOST:PORT")),
+        }
+    }
+}
+
+/// Nothing is kept there yet; what cannot be kept there later is refused now.
+pub(super) fn check_artifacts(url: Option<&str>) -> Result<(), HostError> {
+    match url {
+        None => Ok(()),
+        Some(url) if url.strip_prefix("file:").is_some_and(|path| !path.is_empty()) => Ok(()),
+        Some(url) => Err(unknown(names::ARTIFACTS, url, "file:PATH")),
+    }
+}
+
+fn unknown(name: &Name, url: &str, known: &str) -> HostError {
+    invalid(format!("{} is '{}': this build knows {known}", name.name, redacted(url)))
+}
+
+impl std::fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => f.write_str(&redacted(url)),
+        }
+    }
+}
+
+impl std::fmt::Display for QueueUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Amqp(url) => f.write_str(&redacted(url)),
+            Self::Kafka(brokers) => write!(f, "kafka://{brokers}"),
+        }
+    }
+}
+
+impl std::fmt::Display for LockUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Redis(url) => f.write_str(&redacted(url)),
+        }
+    }
+}
+
+/// Debug is what a log would show: no password either.
+macro_rules! debug_as_display {
+    ($($url:ty),+) => {
+        $(impl std::fmt::Debug for $url {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        })+
+    };
+}
+debug_as_display!(DatabaseUrl, QueueUrl, LockUrl);
+
+/// A URL as it may be shown: no password, no query (which may hold one).
+pub(crate) fn redacted(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return if url.contains('@') { "…".to_owned() } else { url.to_owned() };
+    };
+    // A password may hold an '@' or a '/', whatever the standard says.
+    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+    match user.split_once(':') {
+        Some((name, _)) => format!("{scheme}://{name}:***@{host}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database(url: &str) -> Result<DatabaseUrl, HostError> {
+        DatabaseUrl::parse(Some(url), PathBuf::from("/home/state.db"), Path::new("/here"))
+    }
+
+    #[test]
+    fn schemes_pick_adapters_and_others_are_refused() {
+        assert_eq!(database("sqlite:a.db").unwrap(), DatabaseUrl::Sqlite("/here/a.db".into()));
+        assert_eq!(database("sqlite:///a.db").unwrap(), DatabaseUrl::Sqlite("/a.db".into()));
+        assert!(matches!(database("postgres://u:p@h/db").unwrap(), DatabaseUrl::Postgres(_)));
+        assert!(matches!(database("postgresql://h/db").unwrap(), DatabaseUrl::Postgres(_)));
+        for bad in ["mysql://h/db", "sqlite:", "postgres:", "state.db"] {
+            assert!(database(bad).unwrap_err().to_string().contains("AIDT_DATABASE_URL"), "{bad}");
+        }
+        assert_eq!(QueueUrl::parse(Some("kafka://a:1,b:2")).unwrap(), QueueUrl::Kafka("a:1,b:2".into()));
+        assert!(matches!(QueueUrl::parse(Some("amqp://h")).unwrap(), QueueUrl::Amqp(_)));
+        for bad in ["kafka://a", "kafka:", "nats://h", "memory:x", "amqps://h", "amqp:"] {
+            assert!(QueueUrl::parse(Some(bad)).is_err(), "{bad}");
+        }
+        assert!(matches!(LockUrl::parse(Some("redis://h:1")).unwrap(), LockUrl::Redis(_)));
+        assert!(LockUrl::parse(Some("etcd://h")).is_err());
+        assert!(check_artifacts(Some("file:/a")).is_ok() && check_artifacts(Some("s3://b")).is_err());
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        for (url, shown) in [
+            ("postgres://me:secret@db:5432/aidt?sslpassword=secret", "postgres://me:***@db:5432/aidt"),
+            ("amqp://me:sec@ret@mq", "amqp://me:***@mq"),
+            ("redis://:secret@h:6379", "redis://:***@h:6379"),
+            ("postgres://me@db/aidt", "postgres://me@db/aidt"),
+            ("memory:", "memory:"),
+            ("me:secret@h", "…"),
+        ] {
+            assert_eq!(redacted(url), shown);
+        }
+        let error = database("mysql://me:secret@h").unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+        assert!(!format!("{:?}", database("postgres://me:secret@h/d").unwrap()).contains("secret"));
+    }
+}
