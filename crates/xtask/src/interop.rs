@@ -1,5 +1,7 @@
-//! `cargo xtask interop`: tests against parties from other registries, here the Python worker with the
-//! official gRPC package. Says by name what it could not get, and then fails.
+//! `cargo xtask interop`: tests against parties from other registries: the Python worker with the official
+//! gRPC package, and an S3-compatible store. Says by name what it could not get, and then fails.
+
+mod s3;
 
 use crate::sh;
 use anyhow::{Context as _, Result};
@@ -31,7 +33,9 @@ pub(crate) fn run() -> Result<()> {
             "--nocapture",
         ])
         .env("AIDT_PYTHON", &python);
-    crate::wait("cargo test --features python", &mut tests)
+    crate::wait("cargo test --features python", &mut tests)?;
+    println!("interop: artifacts in S3-compatible storage");
+    s3::run(&root, &target(&root))
 }
 
 /// A virtual environment with the worker's requirements, made once under the target folder.
