@@ -4,17 +4,22 @@
 //! partitions end, committing. It is always ready to take part in a rebalance, also while the stream takes
 //! nothing. The client library wakes it when something came.
 
+mod calm;
+mod offsets;
+
 use crate::desk::{Desk, Message};
 use crate::error::Error;
 use crate::report;
 use aidt_domain::Timestamp;
 use bytes::Bytes;
+use calm::Calm;
+use offsets::{offsets, places};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,15 +39,6 @@ const BATCH: usize = 256;
 const IDLE: Duration = Duration::from_millis(250);
 /// How often it is asked again where a partition ended.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How often, and after which pause, an end below a cursor is looked at again: a new leader of a partition
-/// tells an earlier one for a moment.
-const LOOKS: u32 = 5;
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
-const LEADERLESS: Duration = Duration::from_millis(20);
-/// A group without a rebalance for so long is calm; it is not waited for longer than this.
-const CALM: Duration = Duration::from_millis(500);
-const CALM_AT_LAST: Duration = Duration::from_secs(3);
-
 /// What to read.
 #[derive(Clone, Debug)]
 pub(crate) enum Reading {
@@ -158,45 +154,6 @@ fn open(
     Ok(consumer)
 }
 
-/// Partition, where to start, and where it ends, for each cursor.
-fn places(
-    consumer: &BaseConsumer<Context>,
-    topic: &str,
-    cursors: &[(i32, i64)],
-    timeout: Duration,
-) -> Result<Vec<(i32, i64, i64)>, Error> {
-    let partitions: BTreeSet<i32> = cursors.iter().map(|(p, _)| *p).collect();
-    let deadline = Instant::now() + timeout;
-    let ask = |which| loop {
-        match offsets(consumer, topic, &partitions, which, timeout) {
-            // A topic that was made a moment ago has no leaders yet.
-            Err(_) if Instant::now() < deadline => std::thread::park_timeout(LEADERLESS),
-            found => return found,
-        }
-    };
-    let missing = |partition: &i32| Error::Gone(format!("the topic {topic} has no partition {partition}"));
-    let mut looks = 0;
-    loop {
-        let (lows, ends) = (ask(Offset::Beginning)?, ask(Offset::End)?);
-        let mut places = Vec::with_capacity(cursors.len());
-        let mut beyond = None;
-        for (partition, cursor) in cursors {
-            let low = *lows.get(partition).ok_or_else(|| missing(partition))?;
-            let end = *ends.get(partition).ok_or_else(|| missing(partition))?;
-            if *cursor > end {
-                beyond = Some(Error::Beyond { partition: *partition, cursor: *cursor, end });
-            }
-            places.push((*partition, low.max(*cursor), end));
-        }
-        looks += 1;
-        match beyond {
-            None => return Ok(places),
-            Some(error) if looks == LOOKS => return Err(error),
-            Some(_) => std::thread::park_timeout(LOOK_AGAIN),
-        }
-    }
-}
-
 fn run(consumer: BaseConsumer<Context>, desk: &Desk, in_group: bool) {
     let (mut asked, mut calm) = (Instant::now(), Calm::default());
     while !desk.is_closing() {
@@ -223,36 +180,6 @@ fn run(consumer: BaseConsumer<Context>, desk: &Desk, in_group: bool) {
     store(&consumer, desk);
     // Leaves the group, with what is stored committed.
     drop(consumer);
-}
-
-/// How long ago the last rebalance was. A member that is closed before it has joined, or joined again, is not
-/// said to have left (librdkafka 2.12): the whole group would wait until its session is over.
-#[derive(Default)]
-struct Calm {
-    rebalanced: u64,
-    since: Option<Instant>,
-}
-
-impl Calm {
-    fn look(&mut self, consumer: &BaseConsumer<Context>) {
-        let now = consumer.context().rebalanced.load(Ordering::Relaxed);
-        if now != self.rebalanced {
-            (self.rebalanced, self.since) = (now, Some(Instant::now()));
-        }
-    }
-
-    /// Goes on until the group is calm. What comes meanwhile is another's.
-    fn wait(&mut self, consumer: &BaseConsumer<Context>, desk: &Desk) {
-        let deadline = Instant::now() + CALM_AT_LAST;
-        while self.since.is_none_or(|since| since.elapsed() < CALM) && Instant::now() < deadline {
-            if fetch(consumer, desk).is_err() {
-                return;
-            }
-            store(consumer, desk);
-            self.look(consumer);
-            std::thread::park_timeout(LEADERLESS);
-        }
-    }
 }
 
 /// Pauses when much lies on the desk, and goes on when little does.
@@ -339,30 +266,6 @@ fn store(consumer: &BaseConsumer<Context>, desk: &Desk) {
     }
     if let Err(error) = consumer.store_offsets(&list) {
         tracing::debug!(%error, "offsets were not stored; what they cover may come again");
-    }
-}
-
-/// The first or the last offsets of partitions, those that are known.
-fn offsets(
-    consumer: &BaseConsumer<Context>,
-    topic: &str,
-    partitions: &BTreeSet<i32>,
-    which: Offset,
-    timeout: Duration,
-) -> Result<BTreeMap<i32, i64>, Error> {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        list.add_partition_offset(topic, *partition, which).map_err(Error::kafka("name an offset"))?;
-    }
-    let found = consumer.offsets_for_times(list, timeout).map_err(Error::kafka("tell where partitions end"))?;
-    let known = found.elements().into_iter().filter(|e| e.error().is_ok());
-    Ok(known.filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect())
-}
-
-fn offset(offset: Offset) -> Option<i64> {
-    match offset {
-        Offset::Offset(at) => Some(at),
-        _ => None,
     }
 }
 
