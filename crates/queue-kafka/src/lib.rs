@@ -12,7 +12,7 @@
 //!
 //! In reading order: [`Options`], `lane` (what of a partition is acked), `desk` (what was fetched),
 //! `pump` (fetching), `steps` and `commands` (the streams), `topics` and `keeper` (topics, and noticing that
-//! they are others: `docs/decisions/0007-lives-of-kafka-topics.md`), `publisher`, `queue`.
+//! they are others: `docs/decisions/0007-lives-of-kafka-topics.md`), `lot` (where steps go), `publisher`, `queue`.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ mod desk;
 mod error;
 mod keeper;
 mod lane;
+mod lot;
 mod options;
 mod publisher;
 mod pump;

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use aidt_domain::Pool;
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub struct Options {
     pub session_timeout: Duration,
     /// How often to look whether the topics are still the same.
     pub look_every: Duration,
-    /// Settings of librdkafka for every client, e.g. `security.protocol`.
+    /// Settings of librdkafka for every client, e.g. `security.protocol`; `debug` has it tell more.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -93,6 +94,9 @@ impl Options {
             .set("topic.metadata.refresh.interval.ms", "5000")
             .set("topic.metadata.refresh.fast.interval.ms", "50")
             .set("allow.auto.create.topics", "false");
+        if self.settings.contains_key("debug") {
+            config.set_log_level(RDKafkaLogLevel::Debug);
+        }
         for (name, value) in &self.settings {
             config.set(name, value);
         }

@@ -20,8 +20,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -55,6 +55,22 @@ struct Context {
     served: AtomicU64,
     /// Rebalances that this member took part in.
     rebalanced: AtomicU64,
+    /// Taken from the client and not on the desk yet.
+    batch: Mutex<Vec<Message>>,
+}
+
+impl Context {
+    fn batch(&self) -> MutexGuard<'_, Vec<Message>> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts what was taken on the desk.
+    fn hand_over(&self) {
+        let mut batch = self.batch();
+        if !batch.is_empty() {
+            self.desk.arrive(&mut batch);
+        }
+    }
 }
 
 impl ClientContext for Context {
@@ -75,6 +91,8 @@ impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         self.served.fetch_add(1, Ordering::Relaxed);
         self.rebalanced.fetch_add(1, Ordering::Relaxed);
+        // It is of the partitions as they were.
+        self.hand_over();
         match rebalance {
             Rebalance::Assign(list) => {
                 let partitions = numbers(list);
@@ -133,7 +151,13 @@ fn open(
     timeout: Duration,
 ) -> Result<BaseConsumer<Context>, Error> {
     let topic = desk.origin().topic.clone();
-    let context = Context { desk: Arc::clone(desk), timeout, served: AtomicU64::new(0), rebalanced: AtomicU64::new(0) };
+    let context = Context {
+        desk: Arc::clone(desk),
+        timeout,
+        served: AtomicU64::new(0),
+        rebalanced: AtomicU64::new(0),
+        batch: Mutex::default(),
+    };
     let mut consumer: BaseConsumer<Context> =
         config.create_with_context(context).map_err(Error::kafka("make a consumer"))?;
     let thread = std::thread::current();
@@ -198,23 +222,21 @@ fn set_pace(consumer: &BaseConsumer<Context>, desk: &Desk) {
 
 /// Takes all that the client has, for as long as there is something.
 fn fetch(consumer: &BaseConsumer<Context>, desk: &Desk) -> Result<(), String> {
-    let mut batch = Vec::new();
+    let context = consumer.context();
     loop {
-        let served = consumer.context().served.load(Ordering::Relaxed);
+        let served = context.served.load(Ordering::Relaxed);
         match consumer.poll(Duration::ZERO) {
-            Some(Ok(message)) => batch.push(read(&message)),
+            Some(Ok(message)) => context.batch().push(read(&message)),
             Some(Err(error)) => judge(&error)?,
-            None if consumer.context().served.load(Ordering::Relaxed) != served => {}
+            None if context.served.load(Ordering::Relaxed) != served => {}
             None => break,
         }
-        if batch.len() >= BATCH {
-            desk.arrive(&mut batch);
+        if context.batch().len() >= BATCH {
+            context.hand_over();
             set_pace(consumer, desk);
         }
     }
-    if !batch.is_empty() {
-        desk.arrive(&mut batch);
-    }
+    context.hand_over();
     Ok(())
 }
 

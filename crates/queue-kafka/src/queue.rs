@@ -4,6 +4,7 @@ use crate::commands::KafkaCommands;
 use crate::desk::{Desk, Origin};
 use crate::error::Error;
 use crate::keeper::{Keeper, Life};
+use crate::lot::Lot;
 use crate::options::Options;
 use crate::publisher::{Outcome, Publisher, Record};
 use crate::pump::{self, Reading};
@@ -12,17 +13,13 @@ use aidt_domain::{PartitionId, Pool};
 use aidt_queue::{Commands, Kind, Outgoing, Queue, QueueError, Steps};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Before messages are tried again whose topic was made a moment ago.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// Steps of a batch go to partitions in turn. Those of one consumer often lie side by side: this many are
-/// skipped, so that neighbours in a batch find different consumers.
-const STRIDE: i32 = 7;
 
 /// A [`Queue`] on Apache Kafka. Dropping it does not block; streams that are open go on.
 #[derive(Debug)]
@@ -35,14 +32,6 @@ pub struct KafkaQueue {
     /// The life that was told last: cursors are of it.
     told: Mutex<Option<Life>>,
     closed: AtomicBool,
-}
-
-/// Where a pool's steps go.
-#[derive(Debug)]
-struct Lot {
-    topic: Arc<str>,
-    partitions: i32,
-    next: AtomicI32,
 }
 
 impl KafkaQueue {
@@ -105,7 +94,7 @@ impl KafkaQueue {
         let topics: BTreeSet<Arc<str>> = records.iter().map(|r| Arc::clone(&r.topic)).collect();
         for topic in topics.into_iter().filter(|topic| *topic != self.commands) {
             let found = self.keeper.pool(&topic).await?;
-            locked(&self.pools).retain(|_, lot| lot.topic != topic);
+            locked(&self.pools).retain(|_, lot| *lot.topic() != topic);
             let its = records.iter_mut().filter(|r| r.topic == topic);
             its.for_each(|record| record.partition %= found.partitions);
         }
@@ -118,24 +107,8 @@ impl KafkaQueue {
         }
         let topic = self.options.steps_topic(pool);
         let found = self.keeper.pool(&topic).await?;
-        let next = AtomicI32::new(i32::try_from(found.marker % i64::from(found.partitions)).unwrap_or_default());
-        let lot = Lot { topic: topic.into(), partitions: found.partitions, next };
-        Ok(Arc::clone(locked(&self.pools).entry(pool.clone()).or_insert_with(|| Arc::new(lot))))
-    }
-}
-
-impl Lot {
-    /// Partitions for so many messages, the same one for neighbours of a large batch: each partition of a
-    /// batch costs a request of its own.
-    fn spread(&self, count: usize) -> impl Iterator<Item = i32> + use<> {
-        let chunk = count.div_ceil(2 * usize::try_from(self.partitions).unwrap_or(1)).max(1);
-        let chunks = i32::try_from(count.div_ceil(chunk)).unwrap_or(i32::MAX);
-        let (partitions, stride) = (self.partitions, if self.partitions % STRIDE == 0 { 1 } else { STRIDE });
-        let first = self.next.fetch_add(chunks, Ordering::Relaxed);
-        (0..count).map(move |n| {
-            let turn = first.wrapping_add(i32::try_from(n / chunk).unwrap_or_default());
-            turn.rem_euclid(partitions) * stride % partitions
-        })
+        let lot = Arc::new(Lot::new(topic.into(), found.partitions, found.marker));
+        Ok(Arc::clone(locked(&self.pools).entry(pool.clone()).or_insert(lot)))
     }
 }
 
@@ -158,8 +131,8 @@ impl Queue for KafkaQueue {
         let mut records = Vec::new();
         for (pool, outs) in by_pool {
             let lot = self.lot(&pool).await.map_err(|e| e.of("publish_steps"))?;
-            let spread = lot.spread(outs.len());
-            let record = |(partition, out)| Record { topic: Arc::clone(&lot.topic), partition, out };
+            let spread = lot.spread(outs.len(), Instant::now());
+            let record = |(partition, out)| Record { topic: Arc::clone(lot.topic()), partition, out };
             records.extend(spread.zip(outs).map(record));
         }
         self.publish("publish_steps", records).await
@@ -222,36 +195,4 @@ impl Queue for KafkaQueue {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lot(partitions: i32) -> Lot {
-        Lot { topic: "t".into(), partitions, next: AtomicI32::new(i32::MAX - 3) }
-    }
-
-    #[test]
-    fn a_batch_spreads_evenly_whatever_the_number_of_partitions() {
-        for partitions in [1, 2, 7, 14, 16, 21] {
-            let lot = lot(partitions);
-            let mut count = BTreeMap::new();
-            for size in [1, 3, 16, 100, 1_000] {
-                for to in lot.spread(size) {
-                    assert!((0..partitions).contains(&to));
-                    *count.entry(to).or_insert(0) += 1;
-                }
-            }
-            assert_eq!(count.len(), usize::try_from(partitions).unwrap());
-            let (least, most) = (count.values().min().unwrap(), count.values().max().unwrap());
-            assert!(most - least <= 40, "{count:?}");
-        }
-    }
-
-    #[test]
-    fn a_small_batch_finds_as_many_partitions_as_it_has_messages() {
-        let to: BTreeSet<_> = lot(16).spread(16).collect();
-        assert_eq!(to.len(), 16);
-    }
 }

@@ -79,6 +79,14 @@ impl Topics {
         Ok(metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len()))
     }
 
+    /// Does each partition have a leader that knows it is one? Before that it refuses what comes, and may take
+    /// what comes right behind; the client then believes that it took both, and the first is lost (librdkafka
+    /// 2.12: a sequence number that is confirmed confirms those before it).
+    pub(crate) fn is_led(&self, topic: &str, partitions: usize) -> bool {
+        let ask = |p| self.admin.inner().fetch_watermarks(topic, p, self.options.request_timeout);
+        (0..i32::try_from(partitions).unwrap_or(i32::MAX)).all(|p| ask(p).is_ok())
+    }
+
     pub(crate) fn describe(&self, topics: &BTreeSet<String>) -> Result<BTreeMap<String, Found>, Error> {
         let resources: Vec<_> = topics.iter().map(|t| ResourceSpecifier::Topic(t)).collect();
         let answer = block_on(self.admin.describe_configs(&resources, &self.ask()));

@@ -20,8 +20,10 @@ pub(super) struct Thread {
     pools: BTreeMap<String, Option<i64>>,
     /// The life seen last.
     life: Option<i64>,
-    /// The life in which the topic of commands was seen to have its partitions.
+    /// The life in which the topic of commands was seen to have its partitions, and leaders for them.
     whole: Option<i64>,
+    /// Markers of the pools' topics that were seen to have leaders.
+    led: BTreeMap<String, i64>,
     /// Messages were lost in the life seen last, and it is to be seen that there is another.
     lost: bool,
     looked: Instant,
@@ -42,6 +44,7 @@ impl Thread {
             pools,
             life: None,
             whole: None,
+            led: BTreeMap::new(),
             lost: false,
             looked: Instant::now(),
             trimmed: Instant::now(),
@@ -179,7 +182,7 @@ impl Thread {
         let wanted = self.options.partitions;
         match self.topics.partitions(&self.commands)? {
             0 => Ok(false),
-            found if found == usize::from(wanted) => Ok(true),
+            found if found == usize::from(wanted) => Ok(self.topics.is_led(&self.commands, found)),
             found if found < usize::from(wanted) => {
                 self.topics.grow(&self.commands, wanted)?;
                 Ok(false)
@@ -193,9 +196,12 @@ impl Thread {
         for _ in 0..ROUNDS {
             self.look_and_tell()?;
             let marker = self.pools.get(topic).copied().flatten();
-            let partitions = i32::try_from(self.topics.partitions(topic)?).unwrap_or(i32::MAX);
-            if let (Some(marker), 1..) = (marker, partitions) {
-                return Ok(PoolTopic { marker, partitions });
+            let partitions = self.topics.partitions(topic)?;
+            if let (Some(marker), 1..) = (marker, partitions)
+                && (self.led.get(topic) == Some(&marker) || self.topics.is_led(topic, partitions))
+            {
+                self.led.insert(topic.to_owned(), marker);
+                return Ok(PoolTopic { marker, partitions: i32::try_from(partitions).unwrap_or(i32::MAX) });
             }
             std::thread::park_timeout(PAUSE);
         }
