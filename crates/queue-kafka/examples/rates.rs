@@ -42,7 +42,7 @@ async fn main() -> Outcome<()> {
         println!("  port, window of {WINDOW}, 16 partitions:  {rate:>8.0} steps/s, {cpu:.1} us CPU each");
         println!("  port, steps one at a time:         {}", port_single(&queue, long).await?);
         println!("  port, commands one at a time:      {}", port_commands(&queue, long).await?);
-        let (rate, cpu) = loops(&queue, long).await?;
+        let (rate, cpu) = loops(&*port(&brokers, flush).await?, long).await?;
         println!("  port, step and its result, {WINDOW} open: {rate:>8.0} steps/s, {cpu:.1} us CPU each");
     }
     Ok(())
@@ -253,7 +253,7 @@ async fn loops(queue: &KafkaQueue, long: Duration) -> Outcome<(f64, f64)> {
         }
     };
     let (start, used) = (Instant::now(), cpu()?);
-    let mut done = 0;
+    let (mut done, mut turns) = (0, 0);
     let own = async {
         let mut next = WINDOW;
         while start.elapsed() < long {
@@ -261,6 +261,7 @@ async fn loops(queue: &KafkaQueue, long: Duration) -> Outcome<(f64, f64)> {
             let (taken, _) = results.recv(WINDOW).await?;
             next = taken.len();
             done += next;
+            turns += 1;
             results.ack(&taken.iter().map(|(p, d)| (*p, d.tag)).collect::<Vec<_>>()).await?;
         }
         Ok(())
@@ -270,6 +271,7 @@ async fn loops(queue: &KafkaQueue, long: Duration) -> Outcome<(f64, f64)> {
         ended = own => { let ended: Outcome<()> = ended; ended? }
         ended = consume => { let ended: Outcome<()> = ended; ended? }
     }
+    println!("  port, results of a turn:           {:>8.0}", done as f64 / f64::from(turns));
     Ok((done as f64 / start.elapsed().as_secs_f64(), (cpu()? - used) / done as f64))
 }
 
