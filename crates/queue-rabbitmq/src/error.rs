@@ -78,6 +78,9 @@ pub enum Error {
         /// The queue.
         queue: String,
     },
+    /// Queues were lost, maybe one that is listened to: a broker may forget to say so.
+    #[error("queues were lost; what listens is opened anew")]
+    Renewed,
     /// The mark of the incarnation could not be read.
     #[error("{queue} is in somebody's hands: it comes back when its reader is done or gone")]
     Incarnation {
@@ -104,7 +107,7 @@ impl Error {
             Self::Connect { .. } | Self::Down | Self::Blocked(_) => Kind::Unavailable,
             Self::NoChannel(_) | Self::Incarnation { .. } => Kind::Unavailable,
             Self::Timeout { .. } | Self::Amqp { .. } | Self::Refused { .. } => Kind::Unknown,
-            Self::Unroutable { .. } | Self::Deleted { .. } | Self::Restore(_) => Kind::Unknown,
+            Self::Unroutable { .. } | Self::Deleted { .. } | Self::Renewed | Self::Restore(_) => Kind::Unknown,
             Self::Publish(source) => source.kind(),
             Self::Closed => Kind::Closed,
         }

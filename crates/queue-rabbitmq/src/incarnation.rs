@@ -15,7 +15,7 @@ use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Channel, Confirmation};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 
 /// Owners ask once a second, and for each partition that they take.
@@ -41,6 +41,8 @@ pub(crate) struct Incarnation {
     process: ProcessId,
     timeout: Duration,
     seen: Mutex<Seen>,
+    /// How often another one was seen or written.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -53,7 +55,7 @@ struct Seen {
 
 impl Incarnation {
     pub(crate) fn new(names: Names, link: Link, publish: Link, process: ProcessId, timeout: Duration) -> Self {
-        Self { names, link, publish, process, timeout, seen: Mutex::default() }
+        Self { names, link, publish, process, timeout, seen: Mutex::default(), changes: watch::Sender::new(0) }
     }
 
     /// The mark, at most half a second old. Cancel safe.
@@ -65,6 +67,9 @@ impl Incarnation {
             return Ok(text.clone());
         }
         let text = self.read(&mut seen).await?;
+        if seen.latest.as_ref().is_some_and(|(before, _)| *before != text) {
+            self.changes.send_modify(|changes| *changes += 1);
+        }
         seen.latest = Some((text.clone(), Instant::now()));
         Ok(text)
     }
@@ -73,7 +78,14 @@ impl Incarnation {
     pub(crate) async fn renew(&self) -> Result<(), Error> {
         let mut seen = self.seen.lock().await;
         seen.latest = None;
-        self.write(&mut seen).await
+        self.write(&mut seen).await?;
+        self.changes.send_modify(|changes| *changes += 1);
+        Ok(())
+    }
+
+    /// Tells when another one is seen from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     async fn read(&self, seen: &mut Seen) -> Result<String, Error> {

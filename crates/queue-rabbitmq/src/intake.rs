@@ -15,6 +15,7 @@ use lapin::{BasicProperties, Channel};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 
 /// A channel that is no longer wanted, with its consumers, which end first if they are dropped first.
 pub(crate) struct Discarded {
@@ -41,6 +42,7 @@ pub(crate) struct Intake<K: 'static> {
     notices: Vec<Vec<u8>>,
     ledger: Ledger,
     discard: UnboundedSender<Discarded>,
+    losses: watch::Receiver<u64>,
     timeout: Duration,
 }
 
@@ -51,12 +53,13 @@ impl<K: Copy + Send + 'static> Intake<K> {
         prefetch: u16,
         ledger: Ledger,
         discard: UnboundedSender<Discarded>,
+        losses: watch::Receiver<u64>,
         timeout: Duration,
     ) -> Result<Self, Error> {
         let qos = channel.basic_qos(prefetch, BasicQosOptions { global: false });
         within("limiting what is taken", timeout, qos).await?;
         let (arrivals, held, notices) = (SelectAll::new(), VecDeque::new(), Vec::new());
-        Ok(Self { channel, arrivals, held, notices, ledger, discard, timeout })
+        Ok(Self { channel, arrivals, held, notices, ledger, discard, losses, timeout })
     }
 
     /// Listens to a queue.
@@ -105,8 +108,11 @@ impl<K: Copy + Send + 'static> Intake<K> {
 
     /// Waits for something to take in. Cancel safe.
     pub(crate) async fn arrive(&mut self) -> Result<(), Error> {
-        let arrival = self.arrivals.next().await;
-        self.accept(arrival)
+        tokio::select! {
+            biased;
+            arrival = self.arrivals.next() => self.accept(arrival),
+            _ = self.losses.changed() => Err(Error::Renewed),
+        }
     }
 
     fn accept(&mut self, arrival: Option<Arrival<K>>) -> Result<(), Error> {

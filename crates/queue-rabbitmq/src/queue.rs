@@ -181,9 +181,10 @@ impl Core {
     where
         K: Copy + Send + 'static,
     {
+        let losses = self.topology.incarnation().changes();
         let channel = self.link.channel().await?;
         let discard = self.discard.clone();
-        let mut intake = Intake::new(channel, prefetch, ledger, discard, self.operation_timeout).await?;
+        let mut intake = Intake::new(channel, prefetch, ledger, discard, losses, self.operation_timeout).await?;
         for (key, target) in listened {
             intake.listen(*key, self.names.queue(target)).await?;
         }

@@ -22,6 +22,10 @@ const MOST: usize = 32;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Every so many looks the incarnation is read, also where nobody asks for it: streams are opened anew when
+/// it changed.
+const LOSSES_EVERY: u32 = 5;
+
 /// A pool that nothing was published to for so long is nobody's worry here.
 const FORGET_AFTER: Duration = Duration::from_secs(120);
 
@@ -49,8 +53,13 @@ impl Audience {
 
     /// Looks at them for as long as it runs.
     pub(crate) async fn follow(self: Arc<Self>, topology: Arc<Topology>) {
-        loop {
+        for look in 1_u32.. {
             sleep(LOOK_EVERY).await;
+            if look.is_multiple_of(LOSSES_EVERY)
+                && let Err(error) = topology.incarnation().current().await
+            {
+                tracing::debug!(%error, "the incarnation is read again in a while");
+            }
             let targets: Vec<Target> = {
                 let mut pools = self.pools();
                 pools.retain(|_, pool| pool.published.elapsed() < FORGET_AFTER);
