@@ -33,6 +33,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("aidt-store-sqlite", &["aidt-store"]),
     ("aidt-store-postgres", &["aidt-store"]),
     ("aidt-lock-redis", &["aidt-lock"]),
+    ("aidt-queue-kafka", &["aidt-queue"]),
+    ("aidt-queue-rabbitmq", &["aidt-queue"]),
     ("aidt-client", &["aidt-plan"]),
     ("aidt-cli", &["aidt-client", "aidt-plan", "aidt-bench"]),
     ("aidt-bench", &["aidt-client"]),
