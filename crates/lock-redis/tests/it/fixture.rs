@@ -131,7 +131,8 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn before(url: &str) -> Self {
-        let to = url.trim_start_matches("redis://").trim_end_matches('/').to_owned();
+        // The database, if the URL names one, is asked for by the client itself.
+        let to = url.trim_start_matches("redis://").split('/').next().unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let forwards = watch::Sender::new(true);
