@@ -183,13 +183,14 @@ impl Loop {
         let lanes = &self.core.lanes;
         // While fenced nothing is taken out of the lanes, whatever the time.
         let lanes = match self.core.mode() {
-            Mode::Fenced => [None; 5],
+            Mode::Fenced => [None; 6],
             Mode::Working | Mode::Draining => [
                 lanes.claims.wakes_at(),
                 lanes.contexts.wakes_at(),
                 lanes.publish.wakes_at(),
                 lanes.letters.wakes_at(),
                 lanes.logs.wakes_at(),
+                self.core.looks_at(),
             ],
         };
         let rest = [self.core.wakes_at(), self.presence.wakes_at(), fence, drain, acks];

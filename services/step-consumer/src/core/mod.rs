@@ -100,6 +100,11 @@ impl Core {
         &mut self.kept
     }
 
+    /// When to look after those.
+    pub(crate) fn looks_at(&self) -> Option<Instant> {
+        self.kept.wakes_at()
+    }
+
     /// The broker told its incarnation.
     pub(crate) fn looked_at_broker(&mut self, incarnation: Result<String, QueueError>, now: Instant) {
         for lost in self.kept.looked(incarnation, now) {
@@ -174,7 +179,7 @@ impl Core {
     pub(crate) fn wakes_at(&self) -> Option<Instant> {
         let held = self.pools.iter().filter_map(PoolSide::held_since);
         let held = held.map(|since| since + self.config.newer_format_hold);
-        self.dues.first().map(|(at, _)| *at).into_iter().chain(held).chain(self.kept.wakes_at()).min()
+        self.dues.first().map(|(at, _)| *at).into_iter().chain(held).min()
     }
 
     /// Nothing is in hand and nothing waits to be handed over.
