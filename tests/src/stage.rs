@@ -4,10 +4,16 @@ use crate::{Home, Server};
 use std::ops::Deref;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Partitions of a stack in a test: enough to be shared out.
 pub(crate) const PARTITIONS: usize = 8;
+
+/// What a killed process may cost.
+pub(crate) const KILLED: Duration = Duration::from_secs(5);
+/// Kafka misses a consumer that is killed by its session's time-out, which brokers do not let be less than
+/// 6 s, and then has to share out anew (docs/decisions/0007).
+const KILLED_ON_KAFKA: Duration = Duration::from_secs(15);
 
 /// Worker tokens and route keys are secrets of the test.
 const TOKEN: &str = "a token of the tests";
@@ -18,6 +24,8 @@ pub struct Stage {
     home: Home,
     /// What all its processes are told; nothing when it is embedded.
     servers: Vec<(&'static str, String)>,
+    /// How long what a killed step consumer had not begun may wait for another.
+    pub(crate) missed_within: Duration,
 }
 
 /// The processes of a stack. Those that a test does not end are killed when dropped. It stands for its
@@ -37,22 +45,22 @@ impl Stage {
     /// Every service in one process.
     #[must_use]
     pub fn embedded() -> Self {
-        Self { home: Home::default(), servers: Vec::new() }
+        Self { home: Home::default(), servers: Vec::new(), missed_within: KILLED }
     }
 
     /// Over Postgres, RabbitMQ and Redis.
     #[must_use]
     pub fn rabbitmq() -> Self {
-        Self::over(server("AIDT_TEST_AMQP_URL"))
+        Self::over(server("AIDT_TEST_AMQP_URL"), KILLED)
     }
 
     /// Over Postgres, Kafka and Redis.
     #[must_use]
     pub fn kafka() -> Self {
-        Self::over(format!("kafka://{}", server("AIDT_TEST_KAFKA")))
+        Self::over(format!("kafka://{}", server("AIDT_TEST_KAFKA")), KILLED_ON_KAFKA)
     }
 
-    fn over(queue: String) -> Self {
+    fn over(queue: String, missed_within: Duration) -> Self {
         let servers = vec![
             ("AIDT_DATABASE_URL", server("AIDT_TEST_POSTGRES_URL")),
             ("AIDT_QUEUE_URL", queue),
@@ -62,7 +70,7 @@ impl Stage {
             ("AIDT_WORKER_TOKEN", TOKEN.to_owned()),
             ("AIDT_ROUTE_KEY", ROUTE_KEY.to_owned()),
         ];
-        Self { home: Home::default(), servers }
+        Self { home: Home::default(), servers, missed_within }
     }
 
     /// The home of its processes.

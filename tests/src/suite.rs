@@ -148,7 +148,8 @@ pub fn cancel_retry_and_explain_by_api(stage: &Stage) {
 pub fn a_failed_step_is_retried_by_policy_then_by_a_person(stage: &Stage) {
     let server = stage.up();
     let plan = json!({"name": "r", "steps": [
-        {"id": "a", "tool": "debug.fail", "with": {"message": "no"}, "retry": {"max_attempts": 3, "initial": "10ms", "jitter": "none"}},
+        {"id": "a", "tool": "debug.fail", "with": {"message": "no"},
+            "retry": {"max_attempts": 3, "initial": "10ms", "jitter": "none"}},
         {"id": "b", "tool": "debug.echo", "needs": ["a"], "with": {"value": 1}},
         {"id": "c", "tool": "debug.echo", "needs": ["a"], "if": "always()", "with": {"value": "${{ steps.a.state }}"}}
     ]});

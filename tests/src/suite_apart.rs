@@ -2,7 +2,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
-use crate::stage::PARTITIONS;
+use crate::stage::{KILLED, PARTITIONS};
 use crate::suite::{assert_gapless, chain, sleeper};
 use crate::{Running, Server, Stage, eventually};
 use serde_json::{Value, json};
@@ -28,8 +28,6 @@ macro_rules! suite_apart {
     };
 }
 
-/// What a killed process may cost.
-const RESUME_WITHIN: Duration = Duration::from_secs(5);
 /// A test's own machine is busy: what it measures may be late by so much.
 const BUSY: Duration = Duration::from_secs(3);
 
@@ -85,7 +83,7 @@ pub fn a_second_owner_takes_its_share(stage: &Stage) {
     let runs = load(&server);
     let mut second = stage.spawn("completion-consumer");
     second.until_ready();
-    eventually("the partitions are shared out", RESUME_WITHIN + BUSY, || {
+    eventually("the partitions are shared out", KILLED + BUSY, || {
         let (one, two) = (held(&server.owners[0]), held(&second));
         two > 0 && one > 0 && one + two == PARTITIONS
     });
@@ -102,7 +100,7 @@ pub fn a_killed_owner_is_succeeded(stage: &Stage) {
     eventually("something runs", Duration::from_secs(20), || server.run(&runs[0])["state"] == "running");
     let killed = Instant::now();
     server.owners.remove(0).kill();
-    eventually("the other owner holds all", RESUME_WITHIN + BUSY, || held(&server.owners[0]) == PARTITIONS);
+    eventually("the other owner holds all", KILLED + BUSY, || held(&server.owners[0]) == PARTITIONS);
     println!("taken over after {:?}", killed.elapsed());
     assert_all_done(&server, &runs);
 }
@@ -115,7 +113,7 @@ pub fn a_killed_step_consumer_is_succeeded(stage: &Stage) {
     server.step_consumers.remove(0).kill();
     let silence = longest_silence(&server, &runs);
     println!("longest silence {silence:?}");
-    assert!(silence < RESUME_WITHIN + BUSY, "{silence:?}");
+    assert!(silence < stage.missed_within + BUSY, "{silence:?}");
     assert_all_done(&server, &runs);
 }
 

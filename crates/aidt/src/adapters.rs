@@ -21,34 +21,44 @@ pub(crate) struct Adapters {
     pub(crate) locks: Arc<dyn Locks>,
 }
 
-/// Opens adapters, for each thread its own: a connection is served by the runtime that opened it, and no
-/// thread is to wait for another's. What is in memory, or in a file, is opened once and shared.
+/// Opens adapters. A connection is served by the runtime that opened it, and no thread is to wait for
+/// another's: queue and locks are opened by each thread for itself, unless they are in memory. The store
+/// sees to it by itself, and is opened once.
 #[derive(Clone)]
 pub(crate) struct Opener {
     settings: AdapterSettings,
-    /// The store, if it is a file: also for its counters.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "what is in memory has it"))]
+    process: ProcessId,
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "what is in memory has it"))]
+    clock: Arc<dyn Clock>,
+    pub(crate) store: Store,
+    /// The store, if it is a file: for its counters.
     pub(crate) sqlite: Option<Arc<SqliteStore>>,
     queue: Arc<MemoryQueue>,
     locks: Arc<MemoryLocks>,
 }
 
 impl Opener {
-    /// `process` names the life of what is kept in memory.
-    pub(crate) fn new(
+    /// Opens the store. `process` names the life of what is kept in memory.
+    pub(crate) async fn new(
         settings: &AdapterSettings,
         clock: &Arc<dyn Clock>,
         process: ProcessId,
     ) -> Result<Self, HostError> {
-        let sqlite = match &settings.database {
+        let (store, sqlite) = match &settings.database {
             DatabaseUrl::Sqlite(path) => {
                 let options = aidt_store_sqlite::Options::new(settings.partitions, Arc::clone(clock));
                 let failed = |e| cannot(ErrorCode::Unavailable, "the database cannot be used", e);
-                Some(SqliteStore::open(path, options).map_err(failed)?)
+                let sqlite = SqliteStore::open(path, options).map_err(failed)?;
+                (Store::new(Arc::clone(&sqlite)), Some(sqlite))
             }
-            DatabaseUrl::Postgres(_) => None,
+            DatabaseUrl::Postgres(url) => (postgres(url, settings).await?, None),
         };
         Ok(Self {
             settings: settings.clone(),
+            process,
+            clock: Arc::clone(clock),
+            store,
             sqlite,
             queue: Arc::new(MemoryQueue::new(Arc::clone(clock), process.to_string())),
             locks: Arc::new(MemoryLocks::new()),
@@ -57,47 +67,74 @@ impl Opener {
 
     /// The adapters, for the thread that asks.
     pub(crate) async fn open(&self) -> Result<Adapters, HostError> {
-        let store = self.store(self.settings.database_connections).await?;
-        let partitions = store.run_log.partitions();
         let queue: Arc<dyn Queue> = match &self.settings.queue {
             QueueUrl::Memory => Arc::clone(&self.queue) as Arc<dyn Queue>,
-            QueueUrl::Amqp(url) => rabbitmq(url, &self.settings, partitions).await?,
-            QueueUrl::Kafka(brokers) => kafka(brokers, &self.settings, partitions).await?,
+            QueueUrl::Amqp(url) => rabbitmq(url, self).await?,
+            QueueUrl::Kafka(brokers) => kafka(brokers, self).await?,
         };
         let locks: Arc<dyn Locks> = match &self.settings.lock {
             LockUrl::Memory => Arc::clone(&self.locks) as Arc<dyn Locks>,
             LockUrl::Redis(url) => redis(url, &self.settings).await?,
         };
-        Ok(Adapters { store, queue, locks })
-    }
-
-    /// The store alone, by at most so many connections.
-    pub(crate) async fn store(&self, connections: u32) -> Result<Store, HostError> {
-        match (&self.sqlite, &self.settings.database) {
-            (Some(sqlite), _) => Ok(Store::new(Arc::clone(sqlite))),
-            (None, DatabaseUrl::Postgres(url)) => postgres(url, &self.settings, connections).await,
-            (None, DatabaseUrl::Sqlite(_)) => unreachable!("opened when this was made"),
-        }
+        Ok(Adapters { store: self.store.clone(), queue, locks })
     }
 }
 
-async fn postgres(_: &str, _: &AdapterSettings, _: u32) -> Result<Store, HostError> {
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str, settings: &AdapterSettings) -> Result<Store, HostError> {
+    let schema = settings.prefix.replace('-', "_");
+    let mut options = aidt_store_postgres::Options::new(url, schema, settings.partitions);
+    options.connections = settings.database_connections as usize;
+    let store = aidt_store_postgres::PostgresStore::connect(options).await;
+    Ok(Store::new(store.map_err(|e| cannot(ErrorCode::Unavailable, "the database cannot be used", e))?))
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres(_: &str, _: &AdapterSettings) -> Result<Store, HostError> {
     Err(left_out("postgres"))
 }
 
-async fn rabbitmq(_: &str, _: &AdapterSettings, _: u16) -> Result<Arc<dyn Queue>, HostError> {
+#[cfg(feature = "rabbitmq")]
+async fn rabbitmq(urls: &str, opener: &Opener) -> Result<Arc<dyn Queue>, HostError> {
+    let urls = urls.split(',').map(str::to_owned).collect();
+    let (prefix, clock) = (opener.settings.prefix.clone(), Arc::clone(&opener.clock));
+    let options = aidt_queue_rabbitmq::Options::new(urls, prefix, opener.process, clock);
+    let queue = aidt_queue_rabbitmq::RabbitQueue::connect(options).await;
+    Ok(queue.map_err(|e| cannot(ErrorCode::Unavailable, "RabbitMQ cannot be used", e))?)
+}
+
+#[cfg(not(feature = "rabbitmq"))]
+async fn rabbitmq(_: &str, _: &Opener) -> Result<Arc<dyn Queue>, HostError> {
     Err(left_out("rabbitmq"))
 }
 
-async fn kafka(_: &str, _: &AdapterSettings, _: u16) -> Result<Arc<dyn Queue>, HostError> {
+#[cfg(feature = "kafka")]
+async fn kafka(brokers: &str, opener: &Opener) -> Result<Arc<dyn Queue>, HostError> {
+    let partitions = opener.store.run_log.partitions();
+    let options = aidt_queue_kafka::Options::new(brokers, opener.settings.prefix.clone(), partitions);
+    let queue = aidt_queue_kafka::KafkaQueue::connect(options).await;
+    Ok(queue.map_err(|e| cannot(ErrorCode::Unavailable, "Kafka cannot be used", e))?)
+}
+
+#[cfg(not(feature = "kafka"))]
+async fn kafka(_: &str, _: &Opener) -> Result<Arc<dyn Queue>, HostError> {
     Err(left_out("kafka"))
 }
 
+#[cfg(feature = "redis")]
+async fn redis(url: &str, settings: &AdapterSettings) -> Result<Arc<dyn Locks>, HostError> {
+    let options = aidt_lock_redis::Options::new(url, settings.prefix.clone());
+    let locks = aidt_lock_redis::RedisLocks::connect(options).await;
+    Ok(Arc::new(locks.map_err(|e| cannot(ErrorCode::InvalidArgument, "Redis cannot be used", e))?))
+}
+
+#[cfg(not(feature = "redis"))]
 async fn redis(_: &str, _: &AdapterSettings) -> Result<Arc<dyn Locks>, HostError> {
     Err(left_out("redis"))
 }
 
 /// Built without the feature.
+#[cfg(not(all(feature = "kafka", feature = "postgres", feature = "rabbitmq", feature = "redis")))]
 fn left_out(feature: &str) -> HostError {
     let message = format!("this build was made without the adapter '{feature}': build with `--features {feature}`");
     HostError::new(ErrorCode::InvalidArgument, message)

@@ -17,7 +17,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Beats for a process with a step consumer, which registers the row itself: it knows the slots.
 pub(crate) async fn with_step_consumer(opener: Opener, life: Arc<Life>, handle: Handle) -> Result<Kept, HostError> {
     let made = Kept::start("heartbeat", move || async move {
-        let processes = opener.store(1).await?.processes;
+        let processes = opener.store.processes;
         Ok(((), beat(Heart::new(life, processes, vec![handle]))))
     });
     Ok(made.await?.1)
@@ -31,7 +31,7 @@ pub(crate) async fn without(
     policy_revision: String,
 ) -> Result<Kept, HostError> {
     let made = Kept::start("heartbeat", move || async move {
-        let processes = opener.store(1).await?.processes;
+        let processes = opener.store.processes;
         let row = ProcessRow {
             id: process,
             service,

@@ -82,7 +82,7 @@ impl Stack {
         // A tool worker alone keeps nothing anywhere.
         let opener = match plan.services[..] {
             [Service::ToolWorker] => None,
-            _ => Some(Opener::new(&plan.settings.adapters, &clock, process)?),
+            _ => Some(Opener::new(&plan.settings.adapters, &clock, process).await?),
         };
         let adapters = match &opener {
             Some(opener) => Some(opener.open().await?),

@@ -118,7 +118,10 @@ impl Workers {
                     if let Some(dialled) = found {
                         self.follow(&dialled, &mut stops, &running)?;
                     }
-                    looking = if named { Box::pin(self.look_up(LOOK_UP_EVERY)) } else { Box::pin(std::future::pending()) };
+                    looking = match named {
+                        true => Box::pin(self.look_up(LOOK_UP_EVERY)),
+                        false => Box::pin(std::future::pending()),
+                    };
                 }
             }
         }

@@ -63,6 +63,7 @@ pub(crate) struct AdapterSettings {
     /// Of a new store; one that is there has its own.
     pub(crate) partitions: u16,
     /// To a database server, at most.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file has no connections"))]
     pub(crate) database_connections: u32,
 }
 
