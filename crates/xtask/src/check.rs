@@ -29,6 +29,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("aidt-grants", &[]),
     ("aidt-proto", &[]),
     ("aidt-runtime", &[]),
+    ("aidt-telemetry", &[]),
     ("aidt-tools", &["aidt-artifacts"]),
     ("aidt-store-sqlite", &["aidt-store"]),
     ("aidt-store-postgres", &["aidt-store"]),

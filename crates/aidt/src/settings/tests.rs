@@ -33,11 +33,11 @@ fn refused(set: &[(&str, &str)], options: &Serve, why: &str) {
 
 #[test]
 fn on_a_laptop_nothing_need_be_set() {
-    let settings = read(&[("HOME", "/root")], &[], &Serve::default()).unwrap();
-    assert_eq!(settings.adapters.database, DatabaseUrl::Sqlite("/root/.aidt/state.db".into()));
+    let settings = read(&[("HOME", "/base")], &[], &Serve::default()).unwrap();
+    assert_eq!(settings.adapters.database, DatabaseUrl::Sqlite("/base/.aidt/state.db".into()));
     assert_eq!((settings.adapters.partitions, settings.environment.as_str()), (8, "embedded"));
     assert_eq!((settings.listen.to_string(), settings.drain.as_secs()), ("127.0.0.1:7070".to_owned(), 25));
-    assert_eq!(settings.worker.workspaces, PathBuf::from("/root/.aidt/workspaces"));
+    assert_eq!(settings.worker.workspaces, PathBuf::from("/base/.aidt/workspaces"));
 }
 
 #[test]

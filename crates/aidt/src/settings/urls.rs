@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn database(url: &str) -> Result<DatabaseUrl, HostError> {
-        DatabaseUrl::parse(Some(url), PathBuf::from("/home/state.db"), Path::new("/here"))
+        DatabaseUrl::parse(Some(url), PathBuf::from("/base/state.db"), Path::new("/here"))
     }
 
     #[test]

@@ -60,6 +60,7 @@ fn free_address() -> Result<SocketAddr> {
 /// A store that runs; stopped when it is dropped.
 struct Store(Child);
 
+#[expect(clippy::disallowed_methods, reason = "a real program is waited for by the wall clock")]
 impl Store {
     fn wait_until_it_listens(&mut self, address: SocketAddr) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
