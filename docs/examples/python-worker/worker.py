@@ -108,7 +108,8 @@ class Worker:
                 if error.code() in FINAL:
                     raise SystemExit(f"the hub does not take this worker: {error.details()}") from error
                 log.warning("not connected: %s %s", error.code().name, error.details())
-            except (Lost, OSError, asyncio.TimeoutError) as error:
+            except (Lost, OSError, asyncio.TimeoutError, asyncio.InvalidStateError) as error:
+                # The last is what a write to a stream that has just ended raises.
                 log.warning("not connected: %s", error or type(error).__name__)
             if self.draining.is_set():
                 give_up = give_up or time.monotonic() + DRAIN_GRACE
