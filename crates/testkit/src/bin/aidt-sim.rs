@@ -1,10 +1,12 @@
 //! `cargo xtask sim`: many seeds of the simulation, and the replay of the first that fails.
 
-use aidt_testkit::{Options, Plant, Summary, catch, run as run_seed, sweep};
+use aidt_testkit::{Options, Plant, Summary, catch, run, sweep};
+use clap::Parser as _;
 use std::process::ExitCode;
 
-#[derive(clap::Args)]
-pub(crate) struct Args {
+#[derive(clap::Parser)]
+#[command(name = "cargo xtask sim", about = "Runs simulated worlds, or sees that a planted fault is caught")]
+struct Args {
     /// How many seeds to run
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
@@ -19,15 +21,16 @@ pub(crate) struct Args {
     list_plants: bool,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    let args = Args::parse();
     if args.list_plants {
         Plant::ALL.iter().for_each(|plant| println!("{plant}"));
-        return Ok(ExitCode::SUCCESS);
+        return ExitCode::SUCCESS;
     }
-    Ok(match args.plant {
-        Some(plant) => planted(plant, args),
-        None => unplanted(args),
-    })
+    match args.plant {
+        Some(plant) => planted(plant, &args),
+        None => unplanted(&args),
+    }
 }
 
 fn planted(plant: Plant, args: &Args) -> ExitCode {
@@ -60,7 +63,7 @@ fn unplanted(args: &Args) -> ExitCode {
 
 /// Commands, faults and events with their times, then what broke.
 fn replay(seed: u64) {
-    let report = run_seed(Options { seed, tracing: true, plant: None });
+    let report = run(Options { seed, tracing: true, plant: None });
     report.lines.iter().for_each(|line| println!("{line}"));
     println!();
     for (invariant, why) in &report.broken {
