@@ -11,6 +11,7 @@
 #![expect(clippy::disallowed_methods, reason = "real servers are waited for by the wall clock and found by PATH")]
 
 mod compose;
+mod empty;
 mod error;
 mod install;
 mod instance;

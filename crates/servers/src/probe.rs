@@ -1,6 +1,7 @@
 //! Whether a server really answers: a short talk in its own protocol, without a client library.
 
 mod amqp;
+mod topics;
 
 use crate::Kind;
 use std::io::{self, Read, Write as _};
@@ -14,16 +15,35 @@ const LONGEST: u32 = 1 << 20;
 
 /// Asks the server at this port of loopback. Gives its version, where its answer holds one.
 pub(crate) fn ask(kind: Kind, port: u16) -> io::Result<Option<String>> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = connect(port)?;
     match kind {
         Kind::Postgres => postgres(&mut stream),
         Kind::Redis => redis(&mut stream),
         Kind::RabbitMq => amqp::ask(&mut stream),
         Kind::Kafka => kafka(&mut stream),
     }
+}
+
+/// Deletes every key of Redis.
+pub(crate) fn flush_redis(port: u16) -> io::Result<()> {
+    let mut stream = connect(port)?;
+    stream.write_all(b"FLUSHALL\r\nQUIT\r\n")?;
+    let mut text = String::new();
+    stream.take(u64::from(LONGEST)).read_to_string(&mut text)?;
+    if text.starts_with("+OK\r\n") { Ok(()) } else { Err(unexpected(text)) }
+}
+
+/// Deletes every topic of Kafka but its own.
+pub(crate) fn delete_topics(port: u16) -> io::Result<()> {
+    topics::delete_all(&mut connect(port)?)
+}
+
+fn connect(port: u16) -> io::Result<TcpStream> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 fn unexpected(what: impl Into<String>) -> io::Error {

@@ -60,6 +60,15 @@ pub(crate) fn port_mapper(folder: &Path, ports: &[u16]) -> Command {
     command
 }
 
+/// The program that tells a running server what to do. Debian's wrapper in PATH changes the user.
+pub(crate) fn control(folder: &Path, ports: &[u16]) -> Command {
+    let debian = PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmqctl");
+    let mut command = Command::new(if debian.is_file() { debian } else { "rabbitmqctl".into() });
+    erlang(&mut command, folder, ports);
+    command.args(["--node", NODE]);
+    command
+}
+
 /// HOME holds Erlang's cookie.
 fn erlang(command: &mut Command, folder: &Path, ports: &[u16]) {
     command
