@@ -23,9 +23,12 @@ pub(crate) struct KafkaSteps {
 
 impl KafkaSteps {
     pub(crate) fn new(desk: Arc<Desk>, prefetch: u32, keeper: Arc<Keeper>) -> Self {
-        let prefetch = usize::try_from(prefetch).unwrap_or(usize::MAX).max(1);
-        Self { desk, prefetch, in_hand: BTreeSet::new(), _keeper: keeper }
+        Self { desk, prefetch: bound(prefetch), in_hand: BTreeSet::new(), _keeper: keeper }
     }
+}
+
+fn bound(prefetch: u32) -> usize {
+    usize::try_from(prefetch).unwrap_or(usize::MAX).max(1)
 }
 
 #[async_trait]
@@ -51,6 +54,13 @@ impl Steps for KafkaSteps {
         let in_hand = &mut self.in_hand;
         self.desk.ack(tags.iter().filter(|tag| in_hand.remove(tag)).map(|tag| place(*tag)));
         Ok(())
+    }
+
+    // A new stream would be a new member: the group would stand still until the old one has left, or, beside one
+    // that was killed, until that one's session is over.
+    fn set_prefetch(&mut self, prefetch: u32) -> bool {
+        self.prefetch = bound(prefetch);
+        true
     }
 }
 

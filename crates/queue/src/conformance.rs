@@ -44,6 +44,7 @@ macro_rules! queue_conformance {
             acked_steps_stay_away
             acking_twice_is_harmless
             prefetch_bounds_what_is_unacked
+            a_stream_that_is_widened_keeps_what_is_in_hand
             recv_takes_at_most_max
             streams_of_a_pool_share_the_work
             a_cancelled_recv_loses_nothing

@@ -67,6 +67,12 @@ pub trait Steps: Send {
 
     /// Done with these, durably. Not cancel safe; acking twice is harmless.
     async fn ack(&mut self, tags: &[Tag]) -> Result<(), QueueError>;
+
+    /// Bounds anew what is taken and not acked, and keeps what is in hand. False where only a new stream
+    /// can be bounded otherwise.
+    fn set_prefetch(&mut self, _prefetch: u32) -> bool {
+        false
+    }
 }
 
 /// A stream of commands of the partitions that it was opened for.

@@ -1,5 +1,5 @@
 //! The stream of one pool's steps: opened while the pool has workers, read only as far as there are free
-//! slots, acked when told to, reopened when it breaks.
+//! slots, acked when told to, reopened when it breaks, or where it cannot be widened for more slots.
 
 use crate::lane::pause;
 use aidt_domain::Pool;
@@ -109,7 +109,7 @@ impl PoolDesk {
         state.arrived.extend(arrivals);
     }
 
-    fn todo(&self, opening: u64, opened_with: u32) -> Todo {
+    fn todo(&self, opening: u64, bounded_by: u32) -> Todo {
         let mut state = self.state();
         let acks = std::mem::take(&mut state.acks);
         let tags: Vec<Tag> = acks.into_iter().filter(|t| t.opening == opening).map(|t| t.tag).collect();
@@ -117,8 +117,11 @@ impl PoolDesk {
             state.acking = true;
             return Todo::Ack(tags);
         }
-        if state.reopen || state.prefetch > opened_with || state.prefetch == 0 {
+        if state.reopen || state.prefetch == 0 {
             return Todo::Close;
+        }
+        if state.prefetch > bounded_by {
+            return Todo::Widen(state.prefetch);
         }
         Todo::Receive(state.credit)
     }
@@ -131,6 +134,8 @@ impl PoolDesk {
 enum Todo {
     Ack(Vec<Tag>),
     Receive(usize),
+    /// Let it hold more.
+    Widen(u32),
     Close,
 }
 
@@ -158,15 +163,16 @@ pub(crate) async fn serve_pool(queue: Arc<dyn Queue>, pool: Pool, desk: Arc<Pool
 
 async fn serve_stream(
     stream: &mut dyn Steps,
-    opened_with: u32,
+    mut bounded_by: u32,
     desk: &PoolDesk,
     wake: &Notify,
     failures: &mut u32,
 ) -> Result<(), QueueError> {
     let opening = desk.begin();
     loop {
-        match desk.todo(opening, opened_with) {
-            Todo::Close => return Ok(()),
+        match desk.todo(opening, bounded_by) {
+            Todo::Widen(prefetch) if stream.set_prefetch(prefetch) => bounded_by = prefetch,
+            Todo::Widen(_) | Todo::Close => return Ok(()),
             Todo::Ack(tags) => {
                 stream.ack(&tags).await?;
                 desk.acked();
@@ -183,5 +189,53 @@ async fn serve_stream(
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aidt_domain::{Clock, Timestamp};
+    use aidt_queue::Outgoing;
+    use aidt_queue::memory::MemoryQueue;
+    use bytes::Bytes;
+
+    #[derive(Debug)]
+    struct Epoch;
+
+    impl Clock for Epoch {
+        fn now(&self) -> Timestamp {
+            Timestamp::default()
+        }
+    }
+
+    async fn arrivals(desk: &PoolDesk, wake: &Notify) -> Vec<Arrival> {
+        wake.notified().await;
+        desk.take_arrivals()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_slots_widen_the_stream_that_is_open() {
+        let queue = Arc::new(MemoryQueue::new(Arc::new(Epoch), "first".to_owned()));
+        let pool = Pool::new("p").unwrap();
+        let step = |body| (pool.clone(), Outgoing { body, republished: false, traceparent: None });
+        let steps = ["a", "b"].map(|body| step(Bytes::from_static(body.as_bytes())));
+        queue.publish_steps(steps.into()).await.unwrap();
+        let (desk, wake) = (Arc::new(PoolDesk::default()), Arc::new(Notify::new()));
+        let mut served = std::pin::pin!(serve_pool(queue, pool, Arc::clone(&desk), Arc::clone(&wake)));
+        let mut meanwhile = async |desk: &PoolDesk| {
+            tokio::select! {
+                biased;
+                () = &mut served => unreachable!("it serves for ever"),
+                arrived = arrivals(desk, &wake) => arrived,
+            }
+        };
+        desk.allow(1, 1);
+        let first = meanwhile(&desk).await;
+        desk.allow(2, 1);
+        let second = meanwhile(&desk).await;
+        let openings: Vec<u64> = first.iter().chain(&second).map(|a| a.taken.opening).collect();
+        assert_eq!(openings, [1, 1], "a new stream gives back what the old one took");
+        assert_eq!((&*first[0].delivery.body, &*second[0].delivery.body), (&b"a"[..], &b"b"[..]));
     }
 }

@@ -152,6 +152,22 @@ pub async fn prefetch_bounds_what_is_unacked(queue: &dyn Queue) {
     assert!(rest.iter().all(|body| !seen.contains(body)));
 }
 
+/// Where a stream can be bounded anew, it takes more at once, and what it had taken stays its own.
+pub async fn a_stream_that_is_widened_keeps_what_is_in_hand(queue: &dyn Queue) {
+    let pool = pool("p");
+    publish(queue, &pool, &numbered(5)).await;
+    let mut stream = open(queue, &pool, 2).await;
+    let mut taken = take(&mut *stream, 2).await;
+    if !stream.set_prefetch(5) {
+        return;
+    }
+    taken.extend(take(&mut *stream, 3).await);
+    let bodies: BTreeSet<_> = taken.iter().map(|delivery| &delivery.body).collect();
+    assert_eq!(bodies.len(), 5, "{taken:?}");
+    stream.ack(&tags(&taken)).await.expect("ack");
+    never(stream.recv(10)).await;
+}
+
 /// `max` bounds one recv, and recv never gives nothing.
 pub async fn recv_takes_at_most_max(queue: &dyn Queue) {
     let pool = pool("p");

@@ -119,9 +119,12 @@ pub(super) struct MemorySteps {
 
 impl MemorySteps {
     pub(super) fn open(queue: Arc<PoolQueue>, prefetch: u32) -> Self {
-        let prefetch = usize::try_from(prefetch).unwrap_or(usize::MAX).max(1);
-        Self { queue, prefetch, held: Held::default() }
+        Self { queue, prefetch: bound(prefetch), held: Held::default() }
     }
+}
+
+fn bound(prefetch: u32) -> usize {
+    usize::try_from(prefetch).unwrap_or(usize::MAX).max(1)
 }
 
 #[async_trait]
@@ -146,6 +149,11 @@ impl Steps for MemorySteps {
     async fn ack(&mut self, tags: &[Tag]) -> Result<(), QueueError> {
         tags.iter().for_each(|tag| self.held.ack((), *tag));
         Ok(())
+    }
+
+    fn set_prefetch(&mut self, prefetch: u32) -> bool {
+        self.prefetch = bound(prefetch);
+        true
     }
 }
 

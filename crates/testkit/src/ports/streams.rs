@@ -112,6 +112,10 @@ impl Steps for SimSteps {
         self.inner.ack(tags).await?;
         after(&self.process, "ack_steps").await
     }
+
+    fn set_prefetch(&mut self, prefetch: u32) -> bool {
+        self.inner.set_prefetch(prefetch)
+    }
 }
 
 /// A step's message is done with: somebody is known to run it, or its result is on its way.
