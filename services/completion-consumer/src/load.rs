@@ -124,6 +124,9 @@ impl Owner {
 
     /// A start makes its run; false when its plan cannot be used (the run is condemned then).
     pub(crate) fn create(&mut self, command: &Command, start: &Start, partition: PartitionId) -> bool {
+        // By the clock of a gateway, which may be ahead: no later time of the run is before this one, so its timers
+        // would wait until the store's clock has caught up.
+        let created_at = start.accepted_at.min(self.now());
         let Some(plan) = self.plans.get(start.snapshot) else { return false };
         let snapshot = plan.graph.snapshot();
         let mut labels = snapshot.labels.clone();
@@ -145,8 +148,8 @@ impl Owner {
             submitted_by: command.actor.0.clone(),
             traceparent: command.traceparent.clone(),
             budget: aidt_domain::Budget::default(),
-            created_at: start.accepted_at,
-            updated_at: start.accepted_at,
+            created_at,
+            updated_at: created_at,
             ended_at: None,
         };
         if plan.graph.is_empty() {

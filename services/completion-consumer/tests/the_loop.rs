@@ -21,7 +21,7 @@ struct Paused(Instant);
 
 impl Clock for Paused {
     fn now(&self) -> Timestamp {
-        Timestamp(1_700_000_000_000).plus(self.0.elapsed())
+        BEGIN.plus(self.0.elapsed())
     }
 }
 
@@ -31,7 +31,10 @@ struct World {
     ports: Ports,
     pool: Pool,
     commands: u128,
+    accepted_at: Timestamp,
 }
+
+const BEGIN: Timestamp = Timestamp(1_700_000_000_000);
 
 fn process(n: u128) -> ProcessId {
     ProcessId(Uuid::from_u128(n))
@@ -46,7 +49,7 @@ impl World {
         let policy = Arc::new(ActivePolicy::new(Bundle::shipped()));
         let ports = Ports { store: store.clone(), queue: Arc::clone(&queue), locks, clock, policy };
         let pool = Pool::new("default").unwrap();
-        let world = Self { store, queue, ports, pool, commands: 0 };
+        let world = Self { store, queue, ports, pool, commands: 0, accepted_at: BEGIN };
         world.register(process(1), "completion-consumer", 0).await;
         world.register(process(2), "step-consumer", slots).await;
         world
@@ -60,6 +63,7 @@ impl World {
             ports: self.ports.clone(),
             pool: self.pool.clone(),
             commands: 0,
+            accepted_at: self.accepted_at,
         }
     }
 
@@ -130,7 +134,7 @@ impl World {
             inputs: serde_json::Map::from_iter([("who".to_owned(), "world".into())]),
             input_labels: Labels::user(),
             labels: BTreeMap::new(),
-            accepted_at: Timestamp(1_700_000_000_000),
+            accepted_at: self.accepted_at,
         };
         self.send(run, vec![(digest, bytes.into())], CommandBody::Start(Box::new(start))).await;
         run
@@ -266,6 +270,23 @@ async fn a_plan_goes_through_the_whole_loop() {
         ];
         assert_eq!(world.kinds(run).await, expected);
         assert!(world.store.inbox.inbox(row.partition, 0, 10).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_whose_clock_is_ahead_takes_no_run_along() {
+    with_world(async |set, mut world| {
+        world.accepted_at = BEGIN.plus(Duration::from_secs(30));
+        spawn_owner(set, &world, 1);
+        let stream = world.queue.steps(&world.pool, 8).await.unwrap();
+        set.spawn_local(echo(world.view(), stream));
+        let run = world.submit(7, chain(1)).await;
+        world.until(run, RunState::Done).await;
+        let row = world.store.history.run(&Project::default(), run).await.unwrap().unwrap();
+        let now = world.ports.clock.now();
+        assert!(now < world.accepted_at, "the test took too long");
+        assert!(row.created_at <= now && row.updated_at <= now, "{row:?}");
     })
     .await;
 }
