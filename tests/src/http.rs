@@ -27,10 +27,23 @@ impl Reply {
     }
 }
 
-/// One request; a connection that fails is status 0.
+/// One request; a connection that fails, or is silent for a minute, is status 0.
 #[must_use]
 pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Reply {
-    exchange(address, method, path, headers, body).unwrap_or_else(|error| Reply {
+    request_within(Duration::from_secs(60), address, method, path, headers, body)
+}
+
+/// One request; a connection that fails, or is silent for so long, is status 0.
+#[must_use]
+pub fn request_within(
+    silence: Duration,
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&Value>,
+) -> Reply {
+    exchange(silence, address, method, path, headers, body).unwrap_or_else(|error| Reply {
         status: 0,
         head: String::new(),
         body: error.to_string(),
@@ -38,6 +51,7 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
 }
 
 fn exchange(
+    silence: Duration,
     address: &str,
     method: &str,
     path: &str,
@@ -45,7 +59,7 @@ fn exchange(
     body: Option<&Value>,
 ) -> std::io::Result<Reply> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(silence))?;
     let mut head = format!("{method} {path} HTTP/1.0\r\nconnection: close\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         head.push_str(&format!("host: {address}\r\n"));

@@ -5,14 +5,19 @@
 #![expect(clippy::disallowed_methods, reason = "tests live outside: in real time, with real processes")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(feature = "chaos")]
+pub mod chaos;
+mod dice;
 mod http;
 mod python;
 mod server;
 mod stage;
 pub mod suite;
 pub mod suite_apart;
+pub mod verify;
 
-pub use http::{Reply, request};
+pub use dice::Dice;
+pub use http::{Reply, request, request_within};
 pub use python::{PythonWorker, python_tools};
 use serde_json::Value;
 pub use server::Server;

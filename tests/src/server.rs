@@ -2,6 +2,7 @@
 
 use crate::{Reply, eventually, request, signal};
 use serde_json::Value;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -48,6 +49,16 @@ impl Server {
             }
         };
         Self { child, address, started, ready_after: Duration::ZERO }
+    }
+
+    /// Starts it where it is to listen, waits for nothing, and keeps all that it prints in a file.
+    #[must_use]
+    pub fn begin(mut command: Command, address: &str, log: &File) -> Self {
+        let started = Instant::now();
+        let streams = (log.try_clone().unwrap(), log.try_clone().unwrap());
+        let command = command.env("AIDT_LISTEN", address).stdout(streams.0).stderr(streams.1);
+        let child = command.spawn().unwrap();
+        Self { child, address: address.to_owned(), started, ready_after: Duration::ZERO }
     }
 
     /// Waits until it can do its work.
@@ -121,6 +132,11 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// True once it has ended, however that came.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// SIGTERM, and its exit code.

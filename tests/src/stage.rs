@@ -16,7 +16,7 @@ pub(crate) const KILLED: Duration = Duration::from_secs(5);
 const KILLED_ON_KAFKA: Duration = Duration::from_secs(15);
 
 /// Worker tokens and route keys are secrets of the test.
-const TOKEN: &str = "a token of the tests";
+pub(crate) const TOKEN: &str = "a token of the tests";
 const ROUTE_KEY: &str = "a route key of the tests";
 
 /// A stack's home, and its names on servers.
@@ -79,6 +79,16 @@ impl Stage {
         &self.home
     }
 
+    /// What its processes are told by this variable.
+    ///
+    /// # Panics
+    /// When they are not.
+    #[must_use]
+    pub fn setting(&self, variable: &str) -> String {
+        let told = self.servers.iter().find(|(name, _)| *name == variable);
+        told.map(|(_, value)| value.clone()).unwrap_or_else(|| panic!("{variable} is not set"))
+    }
+
     /// Starts one of each service, and waits until all are ready.
     #[must_use]
     pub fn up(&self) -> Running {
@@ -104,20 +114,23 @@ impl Stage {
     /// Starts one process more of a service.
     #[must_use]
     pub fn spawn(&self, service: &str) -> Server {
-        Server::spawn(self.command(service))
+        Server::spawn(self.command(&[service]))
     }
 
     /// Starts a tool worker that dials these.
     #[must_use]
     pub fn spawn_worker(&self, step_consumers: &[Server]) -> Server {
         let urls: Vec<String> = step_consumers.iter().map(|s| format!("http://{}", s.address)).collect();
-        let mut command = self.command("tool-worker");
+        let mut command = self.command(&["tool-worker"]);
         command.env("AIDT_STEP_CONSUMERS", urls.join(","));
         Server::spawn(command)
     }
 
-    fn command(&self, service: &str) -> Command {
-        let mut command = self.home.command(&["serve", service, "--listen", "127.0.0.1:0"]);
+    /// `aidt serve` of these services (none: all of them), on any port unless `AIDT_LISTEN` names one.
+    #[must_use]
+    pub fn command(&self, services: &[&str]) -> Command {
+        let mut command = self.home.command(&["serve"]);
+        command.args(services).env("AIDT_LISTEN", "127.0.0.1:0");
         command.envs(self.servers.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -1,5 +1,7 @@
 //! A worker in another language, written from the published page alone.
 
+#![expect(clippy::disallowed_methods, reason = "tests live outside: in real time, with real processes")]
+
 use aidt_tests::{Home, PythonWorker, eventually, python_tools, repository, text};
 use serde_json::{Value, json};
 use std::time::Duration;

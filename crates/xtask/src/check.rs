@@ -90,7 +90,7 @@ pub(crate) fn run() -> Result<()> {
         }
     };
     note("formatting", sh(&root, "cargo", &["fmt", "--all", "--", "--check"]));
-    let features = crate::tests::features(&root)?;
+    let features = format!("{},aidt-tests/chaos,aidt-tests/python", crate::tests::features(&root)?);
     let lints = ["clippy", "--workspace", "--all-targets", "--features", &features, "--quiet", "--", "-D", "warnings"];
     note("lints", sh(&root, "cargo", &lints));
     let metadata = metadata(&root)?;

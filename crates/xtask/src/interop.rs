@@ -34,12 +34,14 @@ pub(crate) fn run() -> Result<()> {
         ])
         .env("AIDT_PYTHON", &python);
     crate::wait("cargo test --features python", &mut tests)?;
+    println!("interop: faults under load, the short form of `cargo xtask chaos`");
+    crate::chaos::short(&root, &python)?;
     println!("interop: artifacts in S3-compatible storage");
     s3::run(&root, &target(&root))
 }
 
 /// A virtual environment with the worker's requirements, made once under the target folder.
-fn python_with_grpc(root: &Path) -> Result<String> {
+pub(crate) fn python_with_grpc(root: &Path) -> Result<String> {
     let venv = target(root).join("interop-venv");
     let python = venv.join("bin/python");
     let requirements = root.join("docs/examples/python-worker/requirements.txt");

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chaos;
 mod check;
 mod interop;
 mod services;
@@ -27,6 +28,8 @@ enum Task {
     Check,
     /// Run the tests against parties from other registries (PyPI, Go modules)
     Interop,
+    /// Faults under load on real servers: processes killed and frozen, servers wiped, connections cut, and more
+    Chaos(chaos::Args),
     /// Start, stop and look at the servers that tests need: Postgres, Redis, RabbitMQ, Kafka
     Services(services::Args),
     /// Run simulated worlds, or see that a planted fault is caught
@@ -43,6 +46,7 @@ fn main() -> Result<ExitCode> {
         Task::Test => tests::run().map(|()| ExitCode::SUCCESS),
         Task::Check => check::run().map(|()| ExitCode::SUCCESS),
         Task::Interop => interop::run().map(|()| ExitCode::SUCCESS),
+        Task::Chaos(args) => chaos::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Services(args) => services::run(&args),
         Task::Sim { args } => sim(&args),
     }
