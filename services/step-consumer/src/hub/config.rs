@@ -25,7 +25,8 @@ pub struct HubConfig {
     pub ping_every: Duration,
     /// How long a worker has to say hello.
     pub hello_within: Duration,
-    /// How long a lost worker is waited for before its calls count as lost.
+    /// How long a lost worker is waited for, from the end of its stream or since it fell silent, before its calls
+    /// count as lost.
     pub reconnect_grace: Duration,
     /// What a worker may print and report, in bytes a second.
     pub text_rate: u32,
@@ -45,7 +46,7 @@ impl HubConfig {
             route_keys: keys.clone(),
             keys,
             nonce,
-            ping_every: Duration::from_secs(5),
+            ping_every: Duration::from_secs(3),
             hello_within: Duration::from_secs(5),
             reconnect_grace: Duration::from_secs(10),
             text_rate: 4 * 1024 * 1024,

@@ -3,6 +3,7 @@
 use super::frames::frame;
 use aidt_grants::{GrantClaims, START_WITHIN_MS, SessionKey, mint};
 use aidt_proto::v1::{HubFrame, hub_frame::Frame};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
@@ -22,6 +23,7 @@ pub(super) struct Link {
     epoch: Instant,
     /// The worker's clock at `epoch`.
     clock_at_epoch: AtomicI64,
+    silent_since: OnceLock<Instant>,
     /// Ends the session.
     pub(super) closed: CancellationToken,
 }
@@ -34,6 +36,7 @@ impl Link {
             key,
             epoch: Instant::now(),
             clock_at_epoch: AtomicI64::new(clock_ms),
+            silent_since: OnceLock::new(),
             closed: CancellationToken::new(),
         }
     }
@@ -50,6 +53,17 @@ impl Link {
     /// The worker told its clock.
     pub(super) fn set_clock(&self, clock_ms: i64, now: Instant) {
         self.clock_at_epoch.store(clock_ms.saturating_sub(self.elapsed(now)), Ordering::Relaxed);
+    }
+
+    /// Nothing was heard since then, and the session ends for it.
+    pub(super) fn fell_silent(&self, since: Instant) {
+        // Told once: the session is over then.
+        let _ = self.silent_since.set(since);
+    }
+
+    /// Since when, if that is why the session ended.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        self.silent_since.get().copied()
     }
 
     /// The worker's clock, at most one way behind.

@@ -28,6 +28,8 @@ struct Session {
     link: Arc<Link>,
     throttle: Throttle,
     missed: u32,
+    /// When it last said anything.
+    heard_at: Instant,
 }
 
 /// Serves one stream to its end. Dropping it is what a broken connection is.
@@ -93,7 +95,7 @@ impl Session {
             posts
         };
         let throttle = Throttle::new(hub.config.text_rate, hub.config.text_burst, Instant::now());
-        let session = Self { hub, worker, link, throttle, missed: 0 };
+        let session = Self { hub, worker, link, throttle, missed: 0, heard_at: Instant::now() };
         Begun { session, posts, unreported }
     }
 
@@ -110,7 +112,10 @@ impl Session {
                 biased;
                 () = closed.cancelled() => false,
                 frame = frames.next() => match frame {
-                    Some(Ok(WorkerFrame { frame })) => self.hear(frame).await,
+                    Some(Ok(WorkerFrame { frame })) => {
+                        self.heard_at = Instant::now();
+                        self.hear(frame).await
+                    }
                     Some(Err(status)) => {
                         tracing::debug!(worker = %self.worker, %status, "a worker's stream broke");
                         false
@@ -129,6 +134,7 @@ impl Session {
     fn ping(&mut self) -> bool {
         if self.missed >= MISSED_PINGS {
             tracing::warn!(worker = %self.worker, "a worker answered none of {MISSED_PINGS} pings");
+            self.link.fell_silent(self.heard_at);
             return false;
         }
         self.missed += 1;
@@ -271,11 +277,9 @@ impl Drop for Detach {
         self.hub.change(|state| {
             let idle = !state.calls.values().any(|call| call.worker == self.worker);
             let Some(worker) = state.workers.get_mut(&self.worker) else { return };
-            if worker.link.as_ref().is_none_or(|link| link.session != self.session) {
-                return;
-            }
-            worker.link = None;
-            worker.lost_at = Some(now);
+            let Some(link) = worker.link.take_if(|link| link.session == self.session) else { return };
+            // One that fell silent was waited for already.
+            worker.lost_at = Some(link.silent_since().unwrap_or(now));
             if idle {
                 state.workers.remove(&self.worker);
             }
