@@ -19,6 +19,7 @@ mod outbox;
 mod outcome;
 mod session;
 mod sink;
+mod stop;
 mod supervise;
 mod worker;
 
