@@ -2,7 +2,7 @@
 //! lost writes anew.
 //!
 //! It is read by taking the message and putting it back. A reader that is frozen in between keeps it
-//! until the broker takes it for dead (twice the heartbeat); until then the others cannot tell, and say
+//! until the broker takes it for dead (up to three heartbeats); until then the others cannot tell, and say
 //! so. With the queue the mark is gone, so a broker that was wiped entirely has a new one, too.
 
 use crate::error::{Error, within};

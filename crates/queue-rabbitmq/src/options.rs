@@ -28,13 +28,14 @@ pub struct Options {
     pub publish_timeout: Duration,
     /// How long a broker that takes nothing (memory or disk alarm) is waited for before publishing fails.
     pub blocked_timeout: Duration,
-    /// A peer that is silent for twice as long is gone. Whole seconds.
+    /// A peer that is silent for twice as long is gone; RabbitMQ takes up to three times as long to say so, and
+    /// only then gives what a frozen process holds to others. Whole seconds.
     pub heartbeat: Duration,
 }
 
 impl Options {
     /// What fits most: 10 s to connect, 5 s for an operation, 3 s for confirms, 1 s for a blocked broker,
-    /// heartbeats of 6 s.
+    /// heartbeats of 4 s.
     #[must_use]
     pub fn new(urls: Vec<String>, prefix: String, process: ProcessId, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -46,7 +47,7 @@ impl Options {
             operation_timeout: Duration::from_secs(5),
             publish_timeout: Duration::from_secs(3),
             blocked_timeout: Duration::from_secs(1),
-            heartbeat: Duration::from_secs(6),
+            heartbeat: Duration::from_secs(4),
         }
     }
 
