@@ -134,12 +134,21 @@ pub fn signal(pid: u32, name: &str) {
 ///
 /// # Panics
 /// When it does not within the time.
-pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + within;
+pub fn eventually(what: &str, within: Duration, holds: impl FnMut() -> bool) {
+    assert!(holds_within(within, holds), "not within {within:?}: {what}");
+}
+
+/// Looks until it holds; false when it does not within the time.
+#[must_use]
+pub fn holds_within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + time;
     while !holds() {
-        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        if Instant::now() >= deadline {
+            return false;
+        }
         std::thread::park_timeout(Duration::from_millis(5));
     }
+    true
 }
 
 /// A git repository with one commit, beside the home.

@@ -1,7 +1,7 @@
 //! What must hold for every accepted run, whatever happened: it ended, each step was recorded once, history has
 //! no gaps, and effects are as classed.
 
-use crate::{Dice, Server, eventually};
+use crate::{Dice, Server, holds_within};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -41,11 +41,16 @@ pub fn settle(server: &Server, run: &str, within: Duration) -> BTreeSet<StepOf> 
         }
         matches!(last["state"].as_str(), Some("done" | "failed" | "cancelled"))
     };
-    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eventually("it ends", within, ends)));
-    let why = || server.get(&format!("/v1/runs/{run}/explain")).body;
-    assert!(ended.is_ok(), "{run} does not end within {within:?}: {last}; explain: {}", why());
+    let ended = holds_within(within, ends);
+    assert!(ended, "{run} does not end within {within:?}: {last}; explain: {}", explain(server, run));
     assert_eq!(last["state"], "done", "{last}");
     unknown
+}
+
+/// What the run waits for, for a failing assertion.
+#[must_use]
+pub fn explain(server: &Server, run: &str) -> String {
+    server.get(&format!("/v1/runs/{run}/explain")).body
 }
 
 /// Settles what is in doubt now.

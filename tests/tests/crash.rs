@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests live outside: in real time, with real processes")]
 
 use aidt_tests::verify::{self, plan};
-use aidt_tests::{Dice, Home, PythonWorker, Server, eventually, python_tools};
+use aidt_tests::{Dice, Home, PythonWorker, Server, eventually, holds_within, python_tools};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -72,9 +72,11 @@ fn fifty_kills_lose_nothing_and_repeat_nothing() {
         server = home.serve(&["--tools", &tools]);
         let ready = Instant::now();
         if !open.is_empty() {
-            eventually("progress after a restart", RESUME_WITHIN, || {
+            let goes_on = holds_within(RESUME_WITHIN, || {
                 open.iter().any(|r| server.run(r)["last_seq"].as_u64().unwrap_or(0) > before[r] || !is_open(&server, r))
             });
+            let explain = || open.iter().map(|run| verify::explain(&server, run)).collect::<Vec<_>>();
+            assert!(goes_on, "no progress within {RESUME_WITHIN:?} after a restart: {:#?}", explain());
             slowest = slowest.max(ready.elapsed());
         }
     }
