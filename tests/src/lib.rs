@@ -9,15 +9,20 @@
 pub mod chaos;
 mod dice;
 mod http;
+mod otlp;
 mod python;
 mod server;
 mod stage;
 pub mod suite;
 pub mod suite_apart;
+pub mod suite_traces;
+mod tap;
+mod tree;
 pub mod verify;
 
 pub use dice::Dice;
 pub use http::{Reply, request, request_within};
+pub use otlp::{Collector, SeenSpan};
 pub use python::{PythonWorker, python_tools};
 use serde_json::Value;
 pub use server::Server;
@@ -25,6 +30,7 @@ pub use stage::{Running, Stage};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
+pub use tap::Tap;
 use tempfile::TempDir;
 
 /// The binary, as `cargo test --workspace` or `cargo build` leaves it beside the tests.
@@ -107,9 +113,17 @@ impl Home {
     /// Starts `aidt serve` on a free port and waits until it says where.
     #[must_use]
     pub fn serve(&self, args: &[&str]) -> Server {
+        self.serve_with(args, &[])
+    }
+
+    /// The same, with these variables set.
+    #[must_use]
+    pub fn serve_with(&self, args: &[&str], vars: &[(&str, &str)]) -> Server {
         let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
         all.extend(args);
-        Server::start(self.command(&all))
+        let mut command = self.command(&all);
+        command.envs(vars.iter().copied());
+        Server::start(command)
     }
 }
 

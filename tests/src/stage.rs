@@ -1,6 +1,6 @@
 //! Where a test runs: one process over a file, or one for each service over real servers.
 
-use crate::{Home, Server};
+use crate::{Collector, Home, Server, Tap};
 use std::ops::Deref;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,8 +22,12 @@ const ROUTE_KEY: &str = "a route key of the tests";
 /// A stack's home, and its names on servers.
 pub struct Stage {
     home: Home,
-    /// What all its processes are told; nothing when it is embedded.
+    /// Where its servers are; nothing when it is embedded.
     servers: Vec<(&'static str, String)>,
+    /// What else its processes are told.
+    told: Vec<(&'static str, String)>,
+    /// What its broker is called in traces.
+    pub(crate) broker: &'static str,
     /// How long what a killed step consumer had not begun may wait for another.
     pub(crate) missed_within: Duration,
 }
@@ -45,22 +49,53 @@ impl Stage {
     /// Every service in one process.
     #[must_use]
     pub fn embedded() -> Self {
-        Self { home: Home::default(), servers: Vec::new(), missed_within: KILLED }
+        let (servers, told) = (Vec::new(), Vec::new());
+        Self { home: Home::default(), servers, told, broker: "aidt_memory", missed_within: KILLED }
     }
 
     /// Over Postgres, RabbitMQ and Redis.
     #[must_use]
     pub fn rabbitmq() -> Self {
-        Self::over(server("AIDT_TEST_AMQP_URL"), KILLED)
+        Self::over(server("AIDT_TEST_AMQP_URL"), "rabbitmq", KILLED)
+    }
+
+    /// The same, with something in between that keeps what goes to RabbitMQ and comes from it.
+    #[must_use]
+    pub fn rabbitmq_tapped() -> (Self, Tap) {
+        let url = server("AIDT_TEST_AMQP_URL");
+        let host = url.split("//").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        let address = host.rsplit('@').next().unwrap_or_default();
+        let tap = Tap::before(address);
+        (Self::over(url.replace(address, &tap.address().to_string()), "rabbitmq", KILLED), tap)
     }
 
     /// Over Postgres, Kafka and Redis.
     #[must_use]
     pub fn kafka() -> Self {
-        Self::over(format!("kafka://{}", server("AIDT_TEST_KAFKA")), KILLED_ON_KAFKA)
+        Self::over(format!("kafka://{}", server("AIDT_TEST_KAFKA")), "kafka", KILLED_ON_KAFKA)
     }
 
-    fn over(queue: String, missed_within: Duration) -> Self {
+    /// Its processes are told this, too.
+    #[must_use]
+    pub fn with(mut self, variable: &'static str, value: impl Into<String>) -> Self {
+        self.told.push((variable, value.into()));
+        self
+    }
+
+    /// Its processes send telemetry to this collector, by `grpc` or `http/protobuf`, and soon.
+    #[must_use]
+    pub fn seen_by(mut self, collector: &Collector, protocol: &str) -> Self {
+        self.told.extend(collector.vars(protocol));
+        self.with("OTEL_BSP_SCHEDULE_DELAY", "50").with("OTEL_METRIC_EXPORT_INTERVAL", "200")
+    }
+
+    /// Whether each service has processes of its own.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        !self.servers.is_empty()
+    }
+
+    fn over(queue: String, broker: &'static str, missed_within: Duration) -> Self {
         let servers = vec![
             ("AIDT_DATABASE_URL", server("AIDT_TEST_POSTGRES_URL")),
             ("AIDT_QUEUE_URL", queue),
@@ -70,7 +105,7 @@ impl Stage {
             ("AIDT_WORKER_TOKEN", TOKEN.to_owned()),
             ("AIDT_ROUTE_KEY", ROUTE_KEY.to_owned()),
         ];
-        Self { home: Home::default(), servers, missed_within }
+        Self { home: Home::default(), servers, told: Vec::new(), broker, missed_within }
     }
 
     /// The home of its processes.
@@ -98,8 +133,9 @@ impl Stage {
     /// Starts so many of each service but the gateway, of which there is one.
     #[must_use]
     pub fn up_with(&self, each: usize) -> Running {
-        if self.servers.is_empty() {
-            let gateway = self.home.serve(&[]);
+        if !self.is_apart() {
+            let told: Vec<(&str, &str)> = self.told.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let gateway = self.home.serve_with(&[], &told);
             return Running { gateway, owners: Vec::new(), step_consumers: Vec::new(), workers: Vec::new() };
         }
         let owners = (0..each).map(|_| self.spawn("completion-consumer")).collect();
@@ -131,7 +167,7 @@ impl Stage {
     pub fn command(&self, services: &[&str]) -> Command {
         let mut command = self.home.command(&["serve"]);
         command.args(services).env("AIDT_LISTEN", "127.0.0.1:0");
-        command.envs(self.servers.iter().map(|(name, value)| (name, value)));
+        command.envs(self.servers.iter().chain(&self.told).map(|(name, value)| (name, value)));
         command
     }
 }

@@ -6,8 +6,10 @@ use crate::stack::{Plan, Stack};
 use aidt_bench::{Bed, BedError, Bedded, Counters};
 use aidt_cli::Service;
 use aidt_client::Endpoint;
+use aidt_runtime::{Ids, SystemClock};
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Beds in the home's folder, so on the disk that runs use.
@@ -33,6 +35,7 @@ impl Bed for HomeBed {
         let home = Home::at(home)?;
         let lock = home.try_lock()?.ok_or("the bench's own home is locked by another process")?;
         let plan = Plan {
+            process: Ids::system(Arc::new(SystemClock::new())).process(),
             settings: &settings,
             services: Service::ALL.to_vec(),
             home: &home,
@@ -56,8 +59,11 @@ impl Bedded for Running {
     }
 
     fn counters(&self) -> Counters {
-        let Some(c) = self.stack.sqlite.as_ref().map(|sqlite| sqlite.counters()) else { return Counters::default() };
-        Counters { statements: c.statements, rows: c.rows, transactions: c.transactions, fsyncs: c.fsyncs, spans: 0 }
+        let spans = aidt_telemetry::spans_recorded();
+        let Some(c) = self.stack.sqlite.as_ref().map(|sqlite| sqlite.counters()) else {
+            return Counters { spans, ..Counters::default() };
+        };
+        Counters { statements: c.statements, rows: c.rows, transactions: c.transactions, fsyncs: c.fsyncs, spans }
     }
 
     async fn stop(self: Box<Self>) {

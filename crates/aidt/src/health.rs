@@ -9,7 +9,7 @@ use aidt_domain::ProcessId;
 use aidt_step_consumer::Hub;
 use axum::routing::get;
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{HeaderName, StatusCode, header};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +17,8 @@ use tokio::time::MissedTickBehavior;
 
 /// A process is dead this long after its last heartbeat (protocol.md §6).
 const DEAD_AFTER_MS: u64 = 4_000;
+/// The text format of Prometheus.
+const METRICS_TYPE: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
 /// How often adapters are asked.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long one may take to answer.
@@ -138,12 +140,13 @@ impl Health {
         }
     }
 
-    /// `/health` and `/ready`, for a process without a gateway.
+    /// `/health`, `/ready` and `/metrics`, for a process without a gateway.
     pub(crate) fn router(&self) -> Router {
         let health = self.clone();
         Router::new()
             .route("/health", get(async || Json(json!({"status": "ok"}))))
             .route("/ready", get(async move || health.answer()))
+            .route("/metrics", get(async || (METRICS_TYPE, aidt_telemetry::metrics_text())))
     }
 
     fn answer(&self) -> (StatusCode, Json<Value>) {

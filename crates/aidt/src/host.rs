@@ -2,13 +2,13 @@
 
 use crate::bed::HomeBed;
 use crate::home::{Home, HomeLock};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::stack::{self, Plan, Stack};
 use crate::workers::Workers;
 use aidt_bench::Bed;
 use aidt_cli::{Embed, Host, HostError, Serve, Service, Serving};
 use aidt_client::Endpoint;
-use aidt_domain::{Clock, ErrorCode, RunId, ToolEntry};
+use aidt_domain::{ErrorCode, ProcessId, RunId, ToolEntry};
 use aidt_runtime::{Ids, SystemClock};
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ const HANDOVER: Duration = Duration::from_secs(45);
 /// The host of this binary.
 pub(crate) struct BinaryHost {
     embedded: Mutex<Option<Embedded>>,
+    first: StdMutex<Option<ProcessId>>,
     notice: StdMutex<Option<String>>,
     ids: Ids,
     bed: HomeBed,
@@ -37,9 +38,17 @@ struct Embedded {
 }
 
 impl BinaryHost {
-    pub(crate) fn new() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        Self { embedded: Mutex::new(None), notice: StdMutex::new(None), ids: Ids::system(clock), bed: HomeBed }
+    /// The first stack that it starts is known as `process`.
+    pub(crate) fn new(process: ProcessId) -> Self {
+        let ids = Ids::system(Arc::new(SystemClock::new()));
+        let (embedded, first) = (Mutex::new(None), StdMutex::new(Some(process)));
+        Self { embedded, first, notice: StdMutex::new(None), ids, bed: HomeBed }
+    }
+
+    /// Of the next stack: a life that ended does not come back.
+    fn process(&self) -> ProcessId {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.unwrap_or_else(|| self.ids.process())
     }
 
     async fn embed(
@@ -50,6 +59,7 @@ impl BinaryHost {
         embed: &Embed,
     ) -> Result<Embedded, HostError> {
         let plan = Plan {
+            process: self.process(),
             settings,
             services: Service::ALL.to_vec(),
             home,
@@ -176,6 +186,7 @@ impl Host for BinaryHost {
         let embedded = services.len() == Service::ALL.len() && !settings.adapters.is_shared();
         let lock = if embedded { Some(hold(&home)?) } else { None };
         let plan = Plan {
+            process: self.process(),
             settings: &settings,
             services: services.clone(),
             home: &home,
@@ -228,6 +239,10 @@ impl Host for BinaryHost {
 
     fn random_key(&self) -> String {
         self.ids.token()
+    }
+
+    fn traceparent(&self) -> Option<String> {
+        settings::traceparent()
     }
 
     fn bed(&self) -> &dyn Bed {

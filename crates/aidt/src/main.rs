@@ -27,20 +27,34 @@ mod step_consumer;
 mod tool_worker;
 mod workers;
 
+use aidt_cli::args::{Command, ServeArgs};
 use aidt_cli::{Cli, Exit, Interrupts, Terminal};
+use aidt_domain::ProcessId;
+use aidt_runtime::{Ids, SystemClock};
 use clap::Parser;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How long what waits for the collector may hold the process.
+const FLUSH: Duration = Duration::from_secs(5);
+
 fn main() -> ExitCode {
     let mut cli = Cli::parse();
     let terminal = Terminal::of_process(&cli.global);
-    if let Err(error) = settings::init_log().and_then(|()| find_server(&mut cli)) {
-        eprintln!("error: {error}");
-        return ExitCode::from(2);
-    }
+    // One id names this life wherever it is seen: in the store, in traces and in metrics.
+    let process = Ids::system(Arc::new(SystemClock::new())).process();
+    let started = settings::start_telemetry(&service_name(&cli), process);
+    let telemetry = match started.and_then(|telemetry| find_server(&mut cli).map(|()| telemetry)) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -49,13 +63,22 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let exit = runtime.block_on(run(cli, &terminal));
+    let exit = runtime.block_on(run(cli, process, &terminal));
     if exit.at_once {
         end_at_once(exit);
     }
     // A blocking read of standard input must not hold the process.
     runtime.shutdown_background();
+    telemetry.shutdown(FLUSH);
     ExitCode::from(exit.code)
+}
+
+/// What traces and metrics call this process: `aidt-<service>` when it runs one, `aidt` when it runs several.
+fn service_name(cli: &Cli) -> String {
+    match &cli.command {
+        Command::Serve(ServeArgs { services, .. }) if services.len() == 1 => format!("aidt-{}", services[0].name()),
+        _ => "aidt".to_owned(),
+    }
 }
 
 /// A flag wins over the environment.
@@ -66,7 +89,7 @@ fn find_server(cli: &mut Cli) -> Result<(), aidt_cli::HostError> {
     Ok(())
 }
 
-async fn run(cli: Cli, terminal: &Terminal) -> Exit {
+async fn run(cli: Cli, process: ProcessId, terminal: &Terminal) -> Exit {
     let (tell, told) = tokio::sync::mpsc::channel(8);
     let signals = async {
         match aidt_runtime::Signals::install() {
@@ -82,7 +105,7 @@ async fn run(cli: Cli, terminal: &Terminal) -> Exit {
             }
         }
     };
-    let host = host::BinaryHost::new();
+    let host = host::BinaryHost::new(process);
     tokio::select! {
         biased;
         exit = aidt_cli::run(cli, &host, terminal, Interrupts::from_channel(told)) => exit,

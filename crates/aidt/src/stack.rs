@@ -33,6 +33,8 @@ const THREAD_ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a stack is to be started.
 pub(crate) struct Plan<'a> {
+    /// Names this life of the process.
+    pub(crate) process: ProcessId,
     pub(crate) settings: &'a Settings,
     pub(crate) services: Vec<Service>,
     pub(crate) home: &'a Home,
@@ -78,7 +80,7 @@ impl Stack {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let ids = Arc::new(Ids::system(Arc::clone(&clock)));
-        let process = ids.process();
+        let process = plan.process;
         // A tool worker alone keeps nothing anywhere.
         let opener = match plan.services[..] {
             [Service::ToolWorker] => None,

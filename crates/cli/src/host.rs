@@ -96,6 +96,11 @@ pub trait Host: Send + Sync {
     /// A fresh random word for an `Idempotency-Key`.
     fn random_key(&self) -> String;
 
+    /// W3C trace context of whoever started the command; its requests continue that trace.
+    fn traceparent(&self) -> Option<String> {
+        None
+    }
+
     /// Where `aidt bench` runs: services over a home of their own.
     fn bed(&self) -> &dyn Bed;
 }

@@ -88,7 +88,7 @@ impl Locate for Session<'_> {
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(match &*client {
             Some(known) if *known.endpoint() == endpoint => known.clone(),
-            _ => client.insert(Client::new(endpoint)).clone(),
+            _ => client.insert(Client::new(endpoint).part_of(self.host.traceparent())).clone(),
         })
     }
 }

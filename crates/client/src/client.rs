@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longer than the 5 s for which the server waits for a command to be applied.
@@ -19,6 +20,7 @@ const MAX_ANSWER: usize = 256 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Client {
     connections: Connections,
+    traceparent: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -79,7 +81,14 @@ impl Client {
     /// A client of the server at `endpoint`; connects with the first call.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { connections: Connections::new(endpoint) }
+        Self { connections: Connections::new(endpoint), traceparent: None }
+    }
+
+    /// Requests that change something continue the trace that this `traceparent` (W3C) names.
+    #[must_use]
+    pub fn part_of(mut self, traceparent: Option<String>) -> Self {
+        self.traceparent = traceparent.map(Arc::from);
+        self
     }
 
     /// Where it calls.
@@ -125,6 +134,9 @@ impl Client {
         }
         if call.body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
+            if let Some(traceparent) = &self.traceparent {
+                request = request.header("traceparent", &**traceparent);
+            }
         }
         let request = request
             .body(Full::from(call.body.unwrap_or_default()))

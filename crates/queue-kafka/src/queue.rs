@@ -114,6 +114,10 @@ impl KafkaQueue {
 
 #[async_trait]
 impl Queue for KafkaQueue {
+    fn system(&self) -> &'static str {
+        "kafka"
+    }
+
     async fn incarnation(&self) -> Result<String, QueueError> {
         self.open("incarnation")?;
         let life = self.keeper.seen().map_err(|e| e.of("incarnation"))?;

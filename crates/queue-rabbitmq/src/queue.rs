@@ -229,6 +229,10 @@ async fn close_channels(mut discarded: mpsc::UnboundedReceiver<Discarded>, timeo
 
 #[async_trait]
 impl Queue for RabbitQueue {
+    fn system(&self) -> &'static str {
+        "rabbitmq"
+    }
+
     async fn incarnation(&self) -> Result<String, QueueError> {
         let read = async {
             self.open()?;

@@ -96,6 +96,11 @@ pub trait Commands: Send {
 /// A broker. Dropping a stream gives back what it took and did not ack, to be delivered again, doubtful.
 #[async_trait]
 pub trait Queue: Send + Sync {
+    /// What this broker is called in traces: `messaging.system` of OpenTelemetry's conventions.
+    fn system(&self) -> &'static str {
+        "aidt_memory"
+    }
+
     /// Names the life of what is queued: it changes when queued messages may have been lost (a queue
     /// newly declared, a topic recreated, a process's memory gone).
     async fn incarnation(&self) -> Result<String, QueueError>;

@@ -51,13 +51,23 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "aidt-store",
             "aidt-queue",
             "aidt-lock",
+            "aidt-telemetry",
         ],
     ),
     (
         "aidt-step-consumer",
-        &["aidt-policy", "aidt-grants", "aidt-proto", "aidt-artifacts", "aidt-store", "aidt-queue", "aidt-lock"],
+        &[
+            "aidt-policy",
+            "aidt-grants",
+            "aidt-proto",
+            "aidt-artifacts",
+            "aidt-store",
+            "aidt-queue",
+            "aidt-lock",
+            "aidt-telemetry",
+        ],
     ),
-    ("aidt-tool-worker", &["aidt-proto", "aidt-grants", "aidt-tools"]),
+    ("aidt-tool-worker", &["aidt-proto", "aidt-grants", "aidt-tools", "aidt-telemetry"]),
     (
         "aidt-gateway",
         &[
@@ -70,6 +80,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "aidt-store",
             "aidt-queue",
             "aidt-lock",
+            "aidt-telemetry",
         ],
     ),
 ];

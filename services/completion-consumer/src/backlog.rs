@@ -67,6 +67,14 @@ impl Backlog {
         self.pools.keys().cloned().collect()
     }
 
+    /// How many of this pool wait, and since when the oldest does.
+    pub(crate) fn depth(&self, pool: &Pool) -> (usize, Option<Timestamp>) {
+        let Some(pool) = self.pools.get(pool) else { return (0, None) };
+        // The first of each priority would do; the first of each project is close, and costs nothing.
+        let oldest = pool.projects.values().filter_map(|places| places.first().map(|place| place.1)).min();
+        (pool.len, oldest)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.pools.values().map(|p| p.len).sum()
     }

@@ -31,6 +31,8 @@ pub(crate) struct Cached {
     pub(crate) inputs: Option<Kept>,
     /// Outputs of its steps that something reads: all that are new in this turn, then the small ones.
     pub(crate) outputs: BTreeMap<StepIx, Kept>,
+    /// Where the run went on since, in another trace than its first.
+    pub(crate) trace: Option<String>,
     touched: u64,
 }
 
@@ -59,8 +61,15 @@ impl Cache {
         self.remove(id);
         self.clock += 1;
         self.order.insert(self.clock, id);
-        let cached =
-            Cached { run, plan, facts: Arc::new(facts), inputs: None, outputs: BTreeMap::new(), touched: self.clock };
+        let cached = Cached {
+            run,
+            plan,
+            facts: Arc::new(facts),
+            inputs: None,
+            outputs: BTreeMap::new(),
+            trace: None,
+            touched: self.clock,
+        };
         self.runs.insert(id, cached);
     }
 

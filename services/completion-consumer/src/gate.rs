@@ -189,7 +189,7 @@ impl Owner {
         }
         let at: Vec<_> = places.iter().map(|(run, _, at)| (*run, at.clone())).collect();
         let log = self.ports.store.run_log.clone();
-        let loaded = match log.payloads(&at).await {
+        let loaded = match aidt_telemetry::timed("payloads", log.payloads(&at)).await {
             Ok(loaded) => loaded,
             Err(source) => {
                 // Whose value it is that cannot be read shows one by one.

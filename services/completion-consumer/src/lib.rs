@@ -9,7 +9,7 @@
 //! `receive` what it takes up, `load` the runs concerned, `isolate` the one that fails),
 //! `gate` (render and judge), `write` (the transaction), `publish` (what follows), `reconcile`
 //! (what must happen even if nobody says so), and what they hold: `held`, `timers`, `backlog`,
-//! `cache`.
+//! `cache`. What operators see is made in `spans` and `measure`.
 
 #![forbid(unsafe_code)]
 
@@ -20,12 +20,14 @@ mod gate;
 mod held;
 mod isolate;
 mod load;
+mod measure;
 mod owner;
 mod plans;
 mod publish;
 mod receive;
 mod reconcile;
 mod share;
+mod spans;
 mod takeover;
 mod timers;
 mod turn;

@@ -6,6 +6,7 @@ use crate::turn::Source;
 use aidt_domain::{Command, CommandBody, ErrorCode, Failure, PartitionId, RunId, RunRow, RunState, Start};
 use aidt_engine::Run;
 use aidt_store::StoreError;
+use aidt_telemetry::timed;
 use std::sync::Arc;
 
 impl Owner {
@@ -50,7 +51,7 @@ impl Owner {
     /// Rows of runs; a run whose rows cannot be read is condemned, and the others are not held up by it.
     pub(crate) async fn load_rows(&mut self, runs: &[RunId]) -> Result<Vec<aidt_store::StoredRun>, StoreError> {
         let log = self.ports.store.run_log.clone();
-        match log.load(runs).await {
+        match timed("load", log.load(runs)).await {
             Err(error) if !error.is_transient() => {}
             result => return result,
         }
@@ -92,7 +93,7 @@ impl Owner {
             return Ok(());
         }
         let catalog = self.ports.store.catalog.clone();
-        match catalog.documents(&missing).await {
+        match timed("documents", catalog.documents(&missing)).await {
             Ok(documents) => {
                 for (digest, document) in missing.into_iter().zip(documents) {
                     self.keep_plan(digest, Plan::compile(digest, &document));

@@ -39,6 +39,8 @@ pub struct Owner {
     pub(crate) held: BTreeMap<PartitionId, Held>,
     /// Steps handed out and not ended, by pool, over all held partitions.
     pub(crate) in_window: BTreeMap<Pool, usize>,
+    /// Pools that operators were told of: they learn also that nothing is left.
+    pub(crate) measured: BTreeSet<Pool>,
     /// Slots of live workers, by pool.
     pub(crate) slots: BTreeMap<Pool, u32>,
     /// Live processes, and how many of them are owners.
@@ -84,6 +86,7 @@ impl Owner {
             backlog: Backlog::default(),
             held: BTreeMap::new(),
             in_window: BTreeMap::new(),
+            measured: BTreeSet::new(),
             slots: BTreeMap::new(),
             live: BTreeMap::new(),
             again: Vec::new(),
@@ -121,6 +124,7 @@ impl Owner {
                 self.next_tick = Instant::now() + TICK;
                 (self.looked, self.nudged) = (Instant::now(), false);
                 self.look_after().await;
+                self.measure_state();
             }
             self.look_again().await;
             self.open_stream().await;
@@ -271,6 +275,9 @@ impl Owner {
     /// take the partitions again. What was delivered and is not acked comes again, from the broker; what
     /// of it was recorded after all changes nothing then. An ambiguous commit needs no other care.
     async fn abandon(&mut self, failure: &TurnFailed) {
+        if let Some(instruments) = aidt_telemetry::instruments() {
+            instruments.turn_failed(failure.what);
+        }
         self.trouble(failure.what, &failure.source);
         // Only a stream that is closed gives back what it had delivered.
         self.stream = None;

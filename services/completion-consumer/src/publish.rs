@@ -6,6 +6,7 @@ use aidt_domain::{Event, EventBody, PartitionId, RunId, StepIx, StepMessage, Wor
 use aidt_engine::Run;
 use aidt_queue::Outgoing;
 use aidt_store::{Batch, StoreError};
+use aidt_telemetry::timed;
 use bytes::Bytes;
 
 /// The message of a dispatch: a pure function of what is stored, so it can be built again.
@@ -118,12 +119,13 @@ impl Owner {
         for &(run, ix) in steps {
             let Some(cached) = self.cache.peek(run) else { continue };
             let seq = cached.run.step(ix).dispatch_event;
-            let segment = self.ports.store.run_log.segment(run, seq).await?;
+            let segment = timed("segment", self.ports.store.run_log.segment(run, seq)).await?;
             let events = aidt_proto::decode_segment(&segment.events, &segment.payloads)
                 .map_err(|e| StoreError::new("segment", aidt_store::Kind::Corrupt, e))?;
             let Some(cached) = self.cache.peek(run) else { continue };
             let message = events.iter().find(|e| e.seq == seq).and_then(|e| step_message(&cached.run, ix, e, true));
-            if let (Some(message), Some(held)) = (message, self.held.get_mut(&partition)) {
+            if let (Some(mut message), Some(held)) = (message, self.held.get_mut(&partition)) {
+                crate::spans::publish_again(&mut message, cached.trace.as_deref(), self.ports.queue.system());
                 held.unpublished.push_back((message.out_seq, message.pool.clone(), outgoing(&message)));
             }
         }

@@ -110,7 +110,8 @@ impl Owner {
             if std::mem::take(&mut held.look_into_inbox) {
                 let limit = u32::try_from(limit).unwrap_or(u32::MAX);
                 let after = held.inbox_after;
-                let rows = self.ports.store.inbox.inbox(partition, after, limit).await;
+                let rows = self.ports.store.inbox.inbox(partition, after, limit);
+                let rows = aidt_telemetry::timed("inbox", rows).await;
                 let rows = rows.map_err(TurnFailed::at("reading the inbox"))?;
                 let (full, last) = (rows.len() as u32 == limit, rows.last().map(|r| r.seq));
                 let left = self.decode_inbox(turn, partition, rows, &mut commands);

@@ -86,6 +86,9 @@ impl Owner {
                 self.slots.get(&out.pool).copied().unwrap_or(0) as usize > busy.get(&out.pool).copied().unwrap_or(0);
             if wiped || (out.look_at <= now && free) {
                 out.republished += 1;
+                if let Some(instruments) = aidt_telemetry::instruments() {
+                    instruments.republished(out.pool.as_str());
+                }
                 out.look_at = now.plus(UNCLAIMED * (1 << out.republished.min(4)).min(10));
                 owed.push((run, ix));
             }

@@ -3,6 +3,7 @@
 use crate::held::Out;
 use crate::owner::Owner;
 use crate::receive::dead_letter;
+use crate::spans::{self, Spans};
 use crate::takeover::{UNCLAIMED, own_command};
 use aidt_domain::{
     Command, CommandBody, DispatchNo, Event, EventBody, PartitionId, Pool, RunId, RunState, StepIx, StepState,
@@ -63,6 +64,7 @@ pub(crate) struct Turn {
     pub(crate) publish: Vec<(PartitionId, aidt_domain::OutSeq, Pool, Outgoing)>,
     /// Condemned runs that this turn ends.
     pub(crate) ended: Vec<RunId>,
+    pub(crate) spans: Spans,
 }
 
 impl Owner {
@@ -78,6 +80,7 @@ impl Owner {
             letters: BTreeMap::new(),
             publish: Vec::new(),
             ended: Vec::new(),
+            spans: Spans::begin(),
         };
         let mut commands = self.decode(deliveries, &mut turn);
         commands.extend(self.gather(&mut turn).await?);
@@ -122,6 +125,9 @@ impl Owner {
         let known = self.cache.contains(command.run) && !self.condemned.contains_key(&command.run);
         if known {
             turn.works.entry(command.run).or_default();
+            if let Some(cached) = self.cache.get(command.run) {
+                turn.spans.apply(&command, cached, turn.now);
+            }
             self.apply(turn, partition, &command)?;
             if let (Source::Timer(step), Some(work)) = (&source, turn.works.get_mut(&command.run)) {
                 work.timers.entry(*step).or_insert(None);
@@ -249,7 +255,8 @@ impl Owner {
         let Some(event) = turn.works.get(&run).and_then(|w| w.events.iter().rev().find(|e| e.seq == seq)) else {
             return;
         };
-        if let Some(message) = crate::publish::step_message(&cached.run, ix, event, false) {
+        if let Some(mut message) = crate::publish::step_message(&cached.run, ix, event, false) {
+            turn.spans.publish(&mut message, self.ports.queue.system());
             let outgoing = crate::publish::outgoing(&message);
             turn.publish.push((partition, held.out_seq, message.pool, outgoing));
         }
@@ -328,9 +335,11 @@ impl Owner {
         let asked: Vec<_> = still.iter().map(|(run, ix)| (*run, Some(*ix))).collect();
         self.fetch(&asked, false).await?;
         for (run, ix) in still {
-            let Some(cached) = self.cache.peek(run) else { continue };
+            let Some(cached) = self.cache.get(run) else { continue };
+            let span = turn.spans.judge(cached, ix, turn.now);
             let gate = &mut self.gate;
             let judged = crate::gate::guarded(|| gate.judge(cached, ix));
+            spans::judged(span, &judged);
             let body = CommandBody::Judged { step: ix, judged };
             let (command, partition) = (own_command(run, body), cached.run.row.partition);
             self.apply(turn, partition, &command)?;

@@ -1,11 +1,13 @@
 //! The transaction of a turn, and what may happen only after it.
 
+use crate::measure::letters;
 use crate::owner::Owner;
 use crate::takeover::own_command;
 use crate::turn::{Turn, TurnFailed, Work};
 use aidt_domain::{CommandBody, PartitionId, RunId};
 use aidt_queue::Tag;
 use aidt_store::{Batch, Commit, Kind, NewRun, SegmentRow, StoreError, TimerRow};
+use aidt_telemetry::timed;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many failures in a row make a conflict some run's fault.
@@ -15,6 +17,7 @@ impl Owner {
     /// Commit, then make it visible, then publish, then ack. Answers the deliveries that are done.
     pub(crate) async fn finish_turn(&mut self, mut turn: Turn) -> Result<BTreeSet<(PartitionId, Tag)>, TurnFailed> {
         let touched = self.touched(&turn);
+        let letters = letters(&turn);
         let batches = self.batches(&mut turn)?;
         let commit = match self.commit(batches).await {
             Ok(commit) => commit,
@@ -23,10 +26,14 @@ impl Owner {
                 return Err(failure);
             }
         };
+        turn.spans.committed();
         let lost: Vec<PartitionId> = self.held.keys().copied().filter(|p| !commit.held.contains(p)).collect();
         for partition in lost.into_iter().filter(|p| touched.contains(p)) {
             // Another owner has it: nothing was written, nothing is published, nothing acked.
             tracing::info!(%partition, "lost a partition to another owner");
+            if let Some(instruments) = aidt_telemetry::instruments() {
+                instruments.partition_lost();
+            }
             self.drop_lost(&mut turn, partition);
         }
         self.show_runs(&turn).await;
@@ -41,6 +48,7 @@ impl Owner {
         }
         self.publish_owed().await;
         self.ack(&turn.acks).await;
+        self.measure_turn(&turn, &letters);
         for run in &turn.ended {
             self.condemned.remove(run);
         }
@@ -57,7 +65,9 @@ impl Owner {
 
     fn drop_lost(&mut self, turn: &mut Turn, partition: PartitionId) {
         let count = self.ports.store.run_log.partitions();
-        turn.works.retain(|run, _| PartitionId::of(*run, count) != partition);
+        let is_lost = |run: RunId| PartitionId::of(run, count) == partition;
+        turn.works.retain(|run, _| !is_lost(*run));
+        turn.spans.undo(is_lost);
         turn.acks.retain(|(p, _)| *p != partition);
         turn.publish.retain(|(p, ..)| *p != partition);
         self.forget(partition);
@@ -111,7 +121,8 @@ impl Owner {
     /// what is there.
     pub(crate) async fn commit(&mut self, batches: Vec<Batch>) -> Result<Commit, TurnFailed> {
         let numbers: Vec<_> = batches.iter().map(|b| (b.partition, b.batch_id, b.published)).collect();
-        let commit = self.ports.store.run_log.commit(batches).await.map_err(TurnFailed::at("committing"))?;
+        let commit = timed("commit", self.ports.store.run_log.commit(batches)).await;
+        let commit = commit.map_err(TurnFailed::at("committing"))?;
         for (partition, batch_id, published) in numbers {
             if let (true, Some(held)) = (commit.held.contains(&partition), self.held.get_mut(&partition)) {
                 held.batch_id = batch_id;

@@ -30,6 +30,7 @@ mod outcome;
 mod pool;
 mod presence;
 mod run;
+mod spans;
 mod text;
 mod work;
 mod workers;

@@ -49,7 +49,8 @@ impl Loop {
     pub(crate) fn new(consumer: StepConsumer, reports: mpsc::Receiver<Report>) -> Self {
         let StepConsumer { config, life, store, queue, locks, workers, policy, handle } = consumer;
         let gate = Gate::new(policy, config.environment.clone());
-        let core = Core::new(config.clone(), Arc::clone(&life), Arc::clone(&workers), gate);
+        let mut core = Core::new(config.clone(), Arc::clone(&life), Arc::clone(&workers), gate);
+        core.system = queue.system();
         let roster_changed = Arc::new(AtomicBool::new(true));
         let under_way = FuturesUnordered::new();
         let (cancels, process) = (Arc::clone(&locks), life.process());

@@ -8,6 +8,7 @@ use aidt_domain::{CommandId, Timestamp};
 use aidt_lock::Locks;
 use aidt_queue::{Outgoing, Queue, QueueError};
 use aidt_store::{ClaimState, InboxRow, LogChunk, ProcessRow, Store, StoreError, Submission};
+use aidt_telemetry::timed;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub(crate) enum Done {
 
 pub(crate) async fn claim(store: Store, asks: Vec<ClaimAsk>) -> Done {
     let requests: Vec<_> = asks.iter().map(|ask| ask.request.clone()).collect();
-    let answer = store.claims.claim(&requests).await;
+    let answer = timed("claim", store.claims.claim(&requests)).await;
     Done::Claimed(asks, answer)
 }
 
@@ -86,12 +87,15 @@ pub(crate) async fn hand_over(store: Store, publications: Vec<Publication>) -> D
 
 pub(crate) async fn bury(store: Store, letters: Vec<Letter>) -> Done {
     let rows = letters.iter().map(|l| l.letter.clone()).collect();
-    let kept = store.dead_letters.bury(rows).await;
+    let kept = timed("bury", store.dead_letters.bury(rows)).await;
+    if let Some(instruments) = aidt_telemetry::instruments().filter(|_| kept.is_ok()) {
+        letters.iter().for_each(|letter| instruments.dead_letters(&letter.letter.inlet, 1));
+    }
     Done::Buried(letters, kept)
 }
 
 pub(crate) async fn log(store: Store, chunks: Vec<LogChunk>) -> Done {
-    let written = store.logs.append_logs(chunks.clone()).await;
+    let written = timed("append_logs", store.logs.append_logs(chunks.clone())).await;
     Done::Logged(chunks, written)
 }
 

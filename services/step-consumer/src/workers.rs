@@ -26,6 +26,8 @@ pub struct ToolCall {
     pub index: u32,
     /// What the executor must keep to: a JSON object, RFC 8785.
     pub obligations: Arc<str>,
+    /// W3C trace context of the call.
+    pub traceparent: Option<String>,
 }
 
 /// Why a call could not be put on a worker now. Nothing was sent.

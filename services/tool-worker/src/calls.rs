@@ -4,6 +4,7 @@ use crate::config::{Config, ConfigError};
 use crate::ledger::Ledger;
 use crate::outcome;
 use crate::sink::CallSink;
+use crate::spans::Executing;
 use crate::supervise::supervise;
 use aidt_domain::{Attempt, Clock, DispatchNo, ErrorCode, Failure};
 use aidt_grants::{CallRef, GrantClaims, SeenCalls, SessionKey, check_sandbox, verify};
@@ -161,8 +162,10 @@ impl Calls {
         let (started_ms, grace) = (self.now_ms(), self.grace);
         // The step consumer ends a call at its time-out; this is for when it cannot.
         let limit = (call.run_timeout_ms > 0).then(|| Duration::from_millis(call.run_timeout_ms).saturating_add(grace));
+        let executing = Executing::begin(&call);
         self.running.push(Box::pin(async move {
             let outcome = supervise(&tool, &ctx, &call.arguments, limit, grace).await;
+            executing.end(&outcome);
             v1::Result { id: call.id, route: call.route, started_ms, outcome: Some(outcome) }
         }));
     }

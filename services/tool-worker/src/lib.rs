@@ -19,7 +19,7 @@ mod outbox;
 mod outcome;
 mod session;
 mod sink;
-mod stop;
+mod spans;
 mod supervise;
 mod worker;
 

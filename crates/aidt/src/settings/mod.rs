@@ -13,14 +13,15 @@ pub(crate) use source::Secret;
 pub(crate) use step_consumers::StepConsumers;
 pub(crate) use urls::{DatabaseUrl, LockUrl, QueueUrl};
 
+use crate::error::cannot;
 use aidt_cli::{HostError, Serve, Service};
 use aidt_client::Endpoint;
-use aidt_domain::{ErrorCode, Pool};
+use aidt_domain::{ErrorCode, Pool, ProcessId};
+use aidt_telemetry::{Telemetry, TraceContext};
 use source::{Source, invalid};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
 
 /// Partitions of a new store in a file, and of one on a server.
 const PARTITIONS: (u32, u32) = (8, 32);
@@ -262,25 +263,27 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// What is logged, to standard error.
-pub(crate) fn init_log() -> Result<(), HostError> {
+/// The trace that this command is a part of, as its caller says (such as a CI job).
+pub(crate) fn traceparent() -> Option<String> {
+    let traceparent = Source::new(&variable).variable_of_system("TRACEPARENT");
+    // The standard has what is none begin a new trace.
+    traceparent.filter(|text| TraceContext::parse(text).is_some())
+}
+
+/// The log, and traces and metrics as OpenTelemetry's own variables say.
+pub(crate) fn start_telemetry(service: &str, process: ProcessId) -> Result<Telemetry, HostError> {
     let source = Source::new(&variable);
-    let level = source.get(names::LOG)?.unwrap_or_else(|| "error".to_owned());
-    let filter = EnvFilter::try_new(&level).map_err(|e| invalid(format!("{}: {e}", names::LOG.name)))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let set = match source.get(names::LOG_FORMAT)?.as_deref() {
-        Some("json") => subscriber.json().try_init(),
-        None | Some("text") => subscriber.try_init(),
-        Some(other) => {
-            return Err(HostError::new(
-                ErrorCode::InvalidArgument,
-                format!("{} is '{other}': give text or json", names::LOG_FORMAT.name),
-            ));
-        }
+    let (log, format) = (source.get(names::LOG)?, source.get(names::LOG_FORMAT)?);
+    let of_telemetry = |name: &str| match name {
+        name if name == names::LOG.name => log.clone(),
+        name if name == names::LOG_FORMAT.name => format.clone(),
+        name if name.starts_with("OTEL_") => variable(name),
+        _ => None,
     };
-    // Only a second one in the same process can be in the way.
-    drop(set);
-    Ok(())
+    let (version, instance) = (env!("CARGO_PKG_VERSION"), process.to_string());
+    let started = aidt_telemetry::Config::from_vars(service, version, &instance, of_telemetry)
+        .and_then(|config| Telemetry::start(&config));
+    started.map_err(|error| cannot(ErrorCode::InvalidArgument, "telemetry cannot be started", error))
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ fn reads(api: &Arc<Api>) -> Router<Arc<Api>> {
     Router::new()
         .route("/health", get(server::health))
         .route("/ready", get(server::ready))
+        .route("/metrics", get(server::metrics))
         .route("/errors/{code}", get(server::error_page))
         .route("/v1/version", get(server::version))
         .route("/v1/tools", get(list_tools::handle))

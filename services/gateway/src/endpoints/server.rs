@@ -1,10 +1,11 @@
-//! `GET /health`, `/ready`, `/v1/version`, `/errors/{code}`: the server itself.
+//! `GET /health`, `/ready`, `/metrics`, `/v1/version`, `/errors/{code}`: the server itself.
 
 use crate::Api;
 use crate::web::Problem;
 use aidt_domain::{ErrorCode, FORMAT};
 use axum::Json;
 use axum::extract::{Path, State};
+use http::{HeaderName, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -21,6 +22,11 @@ pub(crate) async fn ready(State(api): State<Arc<Api>>) -> Result<Json<Value>, Pr
     }
     let detail = format!("not ready: {}", reasons.join("; "));
     Err(Problem::new(ErrorCode::Unavailable, detail).with("ready", false).with("reasons", reasons))
+}
+
+/// What operators count, in the text format of Prometheus.
+pub(crate) async fn metrics() -> ([(HeaderName, &'static str); 1], String) {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], aidt_telemetry::metrics_text())
 }
 
 /// Of the program, of the API, and of what is stored.

@@ -1,22 +1,25 @@
 //! Who asks, for which project, as part of which trace.
 
 use super::problem::Problem;
+use super::seen::Place;
 use crate::Api;
 use aidt_domain::{Actor, Project};
+use aidt_telemetry::TraceContext;
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, HeaderName, request::Parts};
 use std::sync::Arc;
 
 /// Names the project of a request; `default` when absent.
 pub(crate) const PROJECT: HeaderName = HeaderName::from_static("x-aidt-project");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) project: Project,
     pub(crate) actor: Actor,
-    /// W3C trace context, if it is of its form; else the trace begins anew, as the standard has it.
+    /// W3C trace context: of the request's span; where none is recorded, the caller's, if it is of its form;
+    /// else the trace begins anew, as the standard has it.
     pub(crate) traceparent: Option<String>,
 }
 
@@ -24,10 +27,11 @@ impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let place = parts.extensions.get::<Place>();
         Ok(Self {
             project: project(&parts.headers)?,
             actor: Actor(api.config.actor.clone()),
-            traceparent: traceparent(&parts.headers),
+            traceparent: place.map(|place| place.0.clone()).or_else(|| traceparent(&parts.headers)),
         })
     }
 }
@@ -38,14 +42,9 @@ fn project(headers: &HeaderMap) -> Result<Project, Problem> {
     Project::new(name).map_err(|e| Problem::invalid(format!("header {PROJECT}: {e}")))
 }
 
-/// `00-<32 hex>-<16 hex>-<2 hex>`, ids not all zero (W3C Trace Context, 3.2).
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(TRACEPARENT)?.to_str().ok()?;
-    let fields: Vec<&str> = text.split('-').collect();
-    let [version, trace, parent, flags] = fields[..] else { return None };
-    let hex = |s: &str, len| s.len() == len && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let id = |s: &str, len| hex(s, len) && s.bytes().any(|b| b != b'0');
-    (hex(version, 2) && version != "ff" && id(trace, 32) && id(parent, 16) && hex(flags, 2)).then(|| text.to_owned())
+    TraceContext::parse(text).map(|_| text.to_owned())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub(crate) mod nearest;
 pub(crate) mod params;
 pub(crate) mod path;
 pub(crate) mod problem;
+pub(crate) mod seen;
 pub(crate) mod time_limit;
 
 pub(crate) use body::Body;

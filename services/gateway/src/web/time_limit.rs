@@ -1,6 +1,7 @@
 //! A request that takes too long, or panics, still gets an answer.
 
 use super::problem::Problem;
+use super::seen::Seen;
 use aidt_domain::ErrorCode;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -19,12 +20,14 @@ pub(crate) async fn time_limit(State(limit): State<Duration>, request: Request, 
 }
 
 /// Answers for a handler that panicked, and sets what every response has.
-pub(crate) async fn finish(request: Request, next: Next) -> Response {
+pub(crate) async fn finish(mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let seen = Seen::begin(&mut request);
     let mut response = AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(%method, path, "a request handler panicked");
         Problem::new(ErrorCode::Internal, "the handler of this request panicked").into_response()
     });
+    seen.answered(response.status());
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

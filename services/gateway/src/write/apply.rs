@@ -51,7 +51,7 @@ pub(crate) async fn apply(api: &Arc<Api>, caller: &Caller, run: RunId, body: Com
     };
     let mut watch = Watch::open(&api.locks, run, LOOK).await;
     let submission = submission(api, caller, run, body, Vec::new(), None);
-    let command = submission.row.id;
+    let command = submission.command();
     submit(api, submission).await?;
     let gone = wait_until_gone(api, &mut watch, command);
     let answer = match tokio::time::timeout(api.config.apply_timeout, gone).await {

@@ -4,12 +4,33 @@ use crate::Api;
 use crate::web::Caller;
 use aidt_domain::{Command, CommandBody, CommandId, Digest, PartitionId, RunId, Timestamp};
 use aidt_store::{InboxRow, Kind, StoreError, Submission, Submitted};
+use aidt_telemetry::{Kind as SpanKind, Scope, Span, timed};
 use bytes::Bytes;
 use std::time::Duration;
 
 /// How often an insert is tried when the store cannot be reached, and how long between.
 const TRIES: u32 = 3;
 const BETWEEN: Duration = Duration::from_millis(50);
+
+/// A command on its way into the inbox, with the span whose place it carries.
+pub(crate) struct Accepting {
+    submission: Submission,
+    span: Span,
+}
+
+/// A command that carries the place of an earlier span.
+impl From<Submission> for Accepting {
+    fn from(submission: Submission) -> Self {
+        Self { submission, span: Span::none() }
+    }
+}
+
+impl Accepting {
+    /// The command's name.
+    pub(crate) fn command(&self) -> CommandId {
+        self.submission.row.id
+    }
+}
 
 /// A command of the caller's to a run, with the documents that it names.
 pub(crate) fn submission(
@@ -19,14 +40,19 @@ pub(crate) fn submission(
     body: CommandBody,
     documents: Vec<(Digest, Bytes)>,
     idempotency: Option<(String, Digest)>,
-) -> Submission {
+) -> Accepting {
     let id = CommandId((api.ids)());
+    let parent = caller.traceparent.as_deref();
+    let span = Span::child(Scope::Gateway, SpanKind::Producer, parent, format_args!("submit {}", body.name()))
+        .with("aidt.run.id", format_args!("{run}"))
+        .with("aidt.project", caller.project.as_str())
+        .with("aidt.command", body.name());
     let command = Command {
         id: Some(id),
         project: caller.project.clone(),
         run,
         actor: caller.actor.clone(),
-        traceparent: caller.traceparent.clone(),
+        traceparent: span.traceparent_or(parent),
         body,
     };
     let row = InboxRow {
@@ -38,16 +64,17 @@ pub(crate) fn submission(
         command: aidt_proto::encode_command(&command).expect("people's commands travel"),
         at: Timestamp::default(),
     };
-    Submission { row, documents, idempotency }
+    Accepting { submission: Submission { row, documents, idempotency }, span }
 }
 
 /// Inserts, and tells the owner. Tries again while the store cannot be reached; after a failure that
 /// may have happened it looks first. Should a command come in twice all the same, the first answer to
 /// it counts: a second start is refused, as is a second cancel.
-pub(crate) async fn submit(api: &Api, submission: Submission) -> Result<Submitted, StoreError> {
+pub(crate) async fn submit(api: &Api, accepting: impl Into<Accepting>) -> Result<Submitted, StoreError> {
+    let Accepting { submission, span: _ends_with_this } = accepting.into();
     let mut tried = 1;
     let submitted = loop {
-        match api.store.inbox.submit(submission.clone()).await {
+        match timed("submit", api.store.inbox.submit(submission.clone())).await {
             Ok(submitted) => break submitted,
             Err(error) if tried == TRIES || !error.is_transient() => return Err(error),
             Err(error) => {

@@ -3,6 +3,7 @@
 use super::call::{Call, Claim, Phase};
 use super::{Core, Letter, Ticket};
 use crate::pool::{Arrival, Taken};
+use crate::spans::Spans;
 use crate::workers::CallNo;
 use aidt_domain::{StepMessage, Timestamp};
 use aidt_proto::{DecodeError, decode_entries, decode_step};
@@ -103,7 +104,11 @@ impl Core {
         }
         self.next_call += 1;
         let no = CallNo(self.next_call);
+        if let Some(instruments) = aidt_telemetry::instruments().filter(|_| envelope.doubtful) {
+            instruments.redelivered(step.pool.as_str());
+        }
         let call = Call {
+            spans: Spans::process(&step, self.system, envelope.doubtful),
             published_at: envelope.published_at.unwrap_or(step.dispatched_at),
             step: Arc::new(step),
             pool: envelope.pool,

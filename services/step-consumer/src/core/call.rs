@@ -4,6 +4,7 @@ use crate::Config;
 use crate::core::tickets::Ticket;
 use crate::life::Key;
 use crate::outcome::Cause;
+use crate::spans::Spans;
 use crate::text::{Log, Progress};
 use crate::workers::Ended;
 use aidt_domain::{Effect, StepMessage, Timestamp};
@@ -97,6 +98,7 @@ pub(crate) struct Call {
     pub(crate) judged_by: Option<Arc<str>>,
     /// Stricter obligations of a newer policy.
     pub(crate) obligations: Option<Arc<str>>,
+    pub(crate) spans: Spans,
 }
 
 impl Call {

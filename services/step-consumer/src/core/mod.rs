@@ -55,6 +55,8 @@ pub(crate) enum Mode {
 #[derive(Debug)]
 pub(crate) struct Core {
     config: Config,
+    /// What the broker is called in traces.
+    pub(crate) system: &'static str,
     life: Arc<Life>,
     workers: Arc<dyn Workers>,
     gate: Gate,
@@ -77,6 +79,7 @@ impl Core {
     pub(crate) fn new(config: Config, life: Arc<Life>, workers: Arc<dyn Workers>, gate: Gate) -> Self {
         Self {
             config,
+            system: "",
             life,
             workers,
             gate,

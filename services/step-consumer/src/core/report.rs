@@ -113,6 +113,7 @@ impl Core {
         let call = self.calls.get_mut(&no).expect("only calls in hand are reported");
         let given = call.started.map(|(_, at)| at);
         let (worker, began_ago) = word.map_or((String::new(), None), |(w, ago)| (w.to_string(), ago));
+        call.spans.ended(&told);
         let finished = Finished {
             step: call.step.step,
             dispatch: call.step.dispatch,
@@ -122,7 +123,8 @@ impl Core {
             worker,
             log: call.text.as_mut().map_or_else(Bytes::new, |text| text.log.head()),
         };
-        let publication = publication(call, CommandBody::Finished(Box::new(finished)), origin);
+        let body = CommandBody::Finished(Box::new(finished));
+        let publication = publication(call, body, origin);
         self.lanes.publish.push(publication);
         self.arm(no);
     }
@@ -144,9 +146,9 @@ impl Core {
 
     /// A claimed call began: a hint for people, and the base of the owner's backstop.
     pub(super) fn say_started(&mut self, no: CallNo) {
-        let call = &self.calls[&no];
-        let Some((_, at)) = call.started else { return };
         let process = self.life.process();
+        let call = self.calls.get_mut(&no).expect("only calls in hand are started");
+        let Some((_, at)) = call.started else { return };
         let body = CommandBody::Started { step: call.step.step, dispatch: call.step.dispatch, process, at };
         self.lanes.publish.push(publication(call, body, Origin::Note));
     }
@@ -276,7 +278,7 @@ fn before(now: Timestamp, ago: Duration) -> Timestamp {
 }
 
 /// What is said instead of a result that no broker takes.
-pub(super) fn unsayable(call: &Call, process: ProcessId, reason: &str) -> Publication {
+pub(super) fn unsayable(call: &mut Call, process: ProcessId, reason: &str) -> Publication {
     let what = format!("the step's result became a dead letter, for the broker refuses it: {reason}");
     let failure = Failure { effect: EffectHint::Maybe, ..Failure::fatal(ErrorCode::Internal, what) };
     let finished = failed(call.step.step, call.step.dispatch, process, failure);
@@ -295,7 +297,8 @@ fn failed(step: StepIx, dispatch: DispatchNo, process: ProcessId, failure: Failu
     }
 }
 
-fn publication(call: &Call, body: CommandBody, origin: Origin) -> Publication {
+fn publication(call: &mut Call, body: CommandBody, origin: Origin) -> Publication {
+    let traceparent = call.spans.report(&call.step, body.name());
     let step = &call.step;
     let (project, run): (&Project, RunId) = (&step.project, step.run);
     let partition: PartitionId = step.partition;
@@ -303,8 +306,8 @@ fn publication(call: &Call, body: CommandBody, origin: Origin) -> Publication {
         partition,
         run,
         project: project.clone(),
-        body: encode(project, run, step.traceparent.as_deref(), body),
-        traceparent: step.traceparent.clone(),
+        body: encode(project, run, traceparent.as_deref(), body),
+        traceparent,
         origin,
     }
 }

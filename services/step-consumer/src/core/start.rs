@@ -53,10 +53,14 @@ impl Core {
     /// What the policy is told of a run has been read: judges, and goes on.
     pub(super) fn judge_again(&mut self, no: CallNo, context: Result<Context, StoreError>, now: Instant) {
         let Some(call) = self.calls.get_mut(&no).filter(|call| call.phase == Phase::Judging) else { return };
+        let mut span = call.spans.decide(&call.step);
         let judged = match context {
             Ok(context) => self.gate.again(&call.step, &context),
             Err(error) => Again::Refused(self.gate.blind(&call.step, &error)),
         };
+        span.set("aidt.verdict", if matches!(judged, Again::Allowed { .. }) { "allow" } else { "deny" });
+        span.set("aidt.policy.revision", self.gate.current().revision());
+        drop(span);
         match judged {
             Again::Allowed { obligations } => {
                 call.judged_by = Some(self.gate.current().revision().into());
@@ -68,13 +72,18 @@ impl Core {
     }
 
     fn place(&mut self, no: CallNo, now: Instant) {
-        let call = &self.calls[&no];
+        let call = self.calls.get_mut(&no).expect("only calls in hand are placed");
         let obligations = match &call.obligations {
             Some(obligations) => Arc::clone(obligations),
             None => self.gate.obligations(&call.step),
         };
-        let tool = ToolCall { no, step: Arc::clone(&call.step), index: 0, obligations };
-        match self.workers.start(tool) {
+        let traceparent = call.spans.call(&call.step);
+        let tool = ToolCall { no, step: Arc::clone(&call.step), index: 0, obligations, traceparent };
+        let placed = self.workers.start(tool);
+        if placed.is_err() {
+            call.spans.not_called();
+        }
+        match placed {
             Ok(()) => self.started(no, now),
             Err(NoPlace::Full) => self.wait_for_place(no),
             Err(NoPlace::Unserved) => {
@@ -147,7 +156,9 @@ impl Core {
         let request = self.claim_request(&self.calls[&no]);
         self.lanes.claims.push(ClaimAsk { call: no, request });
         self.claims_asked += 1;
-        self.calls.get_mut(&no).expect("looked up above").claim = Claim::Asked;
+        let call = self.calls.get_mut(&no).expect("looked up above");
+        call.claim = Claim::Asked;
+        call.spans.claim(&call.step, true);
         self.arm(no);
     }
 
@@ -155,6 +166,7 @@ impl Core {
     pub(super) fn claimed(&mut self, asks: &[ClaimAsk], answers: &[ClaimState], now: Instant) {
         for (ask, answer) in asks.iter().zip(answers) {
             let Some(call) = self.calls.get_mut(&ask.call) else { continue };
+            call.spans.claim(&call.step, false);
             match answer {
                 // The answer is from before the fence: it may have been taken away since.
                 ClaimState::Won if self.fenced => self.push_claim(ask.call),

@@ -62,7 +62,7 @@ impl Line {
             heartbeat_ms: step.heartbeat_ms.unwrap_or(0),
             route: self.hub.sealer.seal(step),
             workspace: step.workspace.as_ref().map(|at| v1::Workspace { commit: at.commit.clone() }),
-            traceparent: step.traceparent.clone().unwrap_or_default(),
+            traceparent: call.traceparent.clone().unwrap_or_default(),
             project: step.project.to_string(),
             attempt: step.attempt.0,
         }))

@@ -92,6 +92,8 @@ pub(super) struct State {
     pub(super) shares: Shares,
     /// The roster's version: whoever waits for a change watches it.
     pub(super) version: watch::Sender<u64>,
+    /// Pools that operators were told of.
+    measured: BTreeSet<Pool>,
 }
 
 impl State {
@@ -186,5 +188,17 @@ impl State {
     pub(super) fn recount(&mut self) {
         self.shares.recount(&self.workers, &self.lines, &self.calls);
         self.version.send_modify(|version| *version += 1);
+        self.measure();
+    }
+
+    /// Operators learn also that nobody is left in a pool.
+    fn measure(&mut self) {
+        let Some(instruments) = aidt_telemetry::instruments() else { return };
+        self.measured.extend(self.workers.values().map(|worker| worker.pool.clone()));
+        for pool in &self.measured {
+            let connected = self.workers.values().filter(|w| w.pool == *pool && w.link.is_some());
+            let (workers, slots) = connected.fold((0, 0), |(n, slots), w| (n + 1, slots + w.slots as usize));
+            instruments.workers(pool.as_str(), workers, slots);
+        }
     }
 }

@@ -205,7 +205,8 @@ impl Line {
         self.next += 1;
         let no = CallNo(self.next);
         let obligations = Arc::from("{}");
-        self.workers.start(ToolCall { no, step: Arc::new(step), index: 0, obligations })?;
+        let traceparent = step.traceparent.clone();
+        self.workers.start(ToolCall { no, step: Arc::new(step), index: 0, obligations, traceparent })?;
         Ok(no)
     }
 
