@@ -1,6 +1,8 @@
 //! `cargo xtask interop`: tests against parties from other registries: the Python worker with the official
-//! gRPC package, and an S3-compatible store. Says by name what it could not get, and then fails.
+//! gRPC package, an S3-compatible store, and the OpenTelemetry Collector. Says by name what it could not get,
+//! and then fails.
 
+mod collector;
 mod s3;
 
 use crate::sh;
@@ -37,7 +39,9 @@ pub(crate) fn run() -> Result<()> {
     println!("interop: faults under load, the short form of `cargo xtask chaos`");
     crate::chaos::short(&root, &python)?;
     println!("interop: artifacts in S3-compatible storage");
-    s3::run(&root, &target(&root))
+    s3::run(&root, &target(&root))?;
+    println!("interop: traces and metrics at the OpenTelemetry Collector");
+    collector::run(&root, &target(&root))
 }
 
 /// A virtual environment with the worker's requirements, made once under the target folder.
