@@ -194,7 +194,7 @@ pub struct BurnResult {
 }
 
 /// Asks for the right to run a dispatch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClaimRequest {
     /// The run.
     pub run: RunId,

@@ -41,7 +41,7 @@ pub(crate) struct Loop {
     /// The broker has failed while draining: results go into the inbox.
     broker_down: bool,
     drain_ends: Option<Instant>,
-    /// Since when only acks are missing.
+    /// Since when only acks, and the owners' records, are missing.
     empty_since: Option<Instant>,
 }
 
@@ -163,7 +163,12 @@ impl Loop {
         if self.core.is_empty() {
             // A broker that is down acks nothing: then it delivers again, and others drop what is stale.
             let since = *self.empty_since.get_or_insert(now);
-            return (self.core.is_acked() || since + grace <= now).then_some(Ok(()));
+            let claims = self.core.kept().must_ask(self.config.batch, now);
+            if !claims.is_empty() {
+                self.under_way.push(Box::pin(work::recorded(self.store.clone(), claims)));
+            }
+            let settled = self.core.is_acked() && self.core.is_recorded();
+            return (settled || since + grace <= now).then_some(Ok(()));
         }
         self.empty_since = None;
         if now < ends + grace {
@@ -181,6 +186,7 @@ impl Loop {
         let grace = self.config.flush_grace;
         let drain = self.drain_ends.map(|at| if at > now { at } else { at + grace });
         let acks = self.empty_since.map(|since| since + grace);
+        let records = self.empty_since.and_then(|_| self.core.asks_at());
         let lanes = &self.core.lanes;
         // While fenced nothing is taken out of the lanes, whatever the time.
         let lanes = match self.core.mode() {
@@ -194,7 +200,7 @@ impl Loop {
                 self.core.looks_at(),
             ],
         };
-        let rest = [self.core.wakes_at(), self.presence.wakes_at(), fence, drain, acks];
+        let rest = [self.core.wakes_at(), self.presence.wakes_at(), fence, drain, acks, records];
         let soonest = lanes.into_iter().chain(rest).flatten().min();
         soonest.unwrap_or_else(|| now + std::time::Duration::from_secs(3600))
     }
@@ -253,6 +259,7 @@ impl Loop {
             Done::HandedOver(publications, kept) => self.core.settle_handed_over(publications, kept, now),
             Done::Buried(letters, kept) => self.core.settle_letters(letters, kept, now),
             Done::Logged(chunks, written) => self.core.settle_logs(chunks, written, now),
+            Done::Recorded(claims, answer) => self.core.kept().asked(&claims, answer, now),
             Done::Broker(incarnation) => self.core.looked_at_broker(incarnation, now),
             Done::Live => self.live_under_way = false,
             Done::Registered(result) => self.presence.wrote(result, now),

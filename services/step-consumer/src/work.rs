@@ -7,7 +7,7 @@ use crate::presence::register;
 use aidt_domain::{CommandId, Timestamp};
 use aidt_lock::Locks;
 use aidt_queue::{Outgoing, Queue, QueueError};
-use aidt_store::{ClaimState, InboxRow, LogChunk, ProcessRow, Store, StoreError, Submission};
+use aidt_store::{ClaimRequest, ClaimState, InboxRow, LogChunk, ProcessRow, Store, StoreError, Submission};
 use aidt_telemetry::timed;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -25,6 +25,8 @@ pub(crate) enum Done {
     HandedOver(Vec<Publication>, Result<(), StoreError>),
     Buried(Vec<Letter>, Result<(), StoreError>),
     Logged(Vec<LogChunk>, Result<(), StoreError>),
+    /// Whether claims whose results are published are still open.
+    Recorded(Vec<ClaimRequest>, Result<Vec<ClaimState>, StoreError>),
     /// The broker's incarnation.
     Broker(Result<String, QueueError>),
     Live,
@@ -37,6 +39,12 @@ pub(crate) async fn claim(store: Store, asks: Vec<ClaimAsk>) -> Done {
     let requests: Vec<_> = asks.iter().map(|ask| ask.request.clone()).collect();
     let answer = timed("claim", store.claims.claim(&requests)).await;
     Done::Claimed(asks, answer)
+}
+
+/// A claim lives as long as its dispatch is out: one that cannot be had again is recorded.
+pub(crate) async fn recorded(store: Store, claims: Vec<ClaimRequest>) -> Done {
+    let answer = store.claims.claim(&claims).await;
+    Done::Recorded(claims, answer)
 }
 
 pub(crate) async fn contexts(store: Store, asks: Vec<JudgeAsk>) -> Done {

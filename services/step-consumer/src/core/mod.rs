@@ -192,6 +192,17 @@ impl Core {
         idle && self.unreported() == 0
     }
 
+    /// When to ask next whether results are recorded.
+    pub(crate) fn asks_at(&self) -> Option<Instant> {
+        self.kept.asks_at()
+    }
+
+    /// No claim of this process is known to be open any more: nothing would be done again if its life
+    /// were closed now.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.kept.is_recorded()
+    }
+
     /// Calls whose owner was not told anything yet.
     pub(crate) fn unreported(&self) -> usize {
         let reported = |call: &&Call| matches!(call.phase, Phase::Late | Phase::Over);

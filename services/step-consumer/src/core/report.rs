@@ -231,30 +231,34 @@ impl Core {
     pub(super) fn published(&mut self, publications: Vec<Publication>, now: Instant) {
         let mut settled = Vec::with_capacity(publications.len());
         for publication in publications {
-            let claimed = |no| self.calls.get(&no).is_some_and(|call: &Call| call.claim == Claim::Held);
-            let keep = match publication.origin {
+            let claim_of = |no| {
+                let claimed = self.calls.get(&no).filter(|call| call.claim == Claim::Held);
+                claimed.map(|call| self.claim_request(call))
+            };
+            let claim = match publication.origin {
                 Origin::Call(no) => {
-                    let keep = claimed(no);
+                    let claim = claim_of(no);
                     self.reported += 1;
                     settled.push(Settled::Call(no));
                     self.ack(no);
                     self.remove(no);
-                    keep
+                    claim.map(Some)
                 }
                 Origin::Early(no) => {
-                    let keep = claimed(no);
+                    let claim = claim_of(no);
                     self.published_early(no);
-                    keep
+                    claim.map(Some)
                 }
                 Origin::Orphan(no) => {
                     self.reported += 1;
                     settled.push(Settled::Orphan(no));
-                    true
+                    // The claim is another life's.
+                    Some(None)
                 }
-                Origin::Note => false,
+                Origin::Note => None,
             };
-            if keep {
-                self.kept.keep(publication, now);
+            if let Some(claim) = claim {
+                self.kept.keep(publication, claim, now);
             }
         }
         if !settled.is_empty() {

@@ -1,6 +1,6 @@
 //! A shutdown: stop taking, hand back, wait, hand over.
 
-use crate::support::rows::{once, step};
+use crate::support::rows::{end, once, step};
 use crate::support::{World, ms, process};
 use aidt_domain::{Effect, Outcome, PartitionId, StepIx, StepMessage};
 use aidt_proto::decode_command;
@@ -106,4 +106,36 @@ async fn an_idle_consumer_ends_at_once() {
     let before = world.now();
     world.ended().await.unwrap();
     assert!(world.now().since(before) < ms(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_until_the_results_of_its_claims_are_recorded() {
+    let mut world = World::new(2).await;
+    world.run();
+    world.dispatch(&once(1)).await;
+    let call = world.workers.started().await;
+    world.workers.done(call.no).await;
+    world.finished().await;
+    world.shutdown.cancel();
+    world.pass(Duration::from_secs(2)).await;
+    // Were its life closed now, its owner would take the step for lost.
+    assert!(world.tasks.try_join_next().is_none());
+    end(&world.store, &once(1), world.now()).await;
+    let before = world.now();
+    world.ended().await.unwrap();
+    assert!(world.now().since(before) < ms(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_owners_no_longer_than_a_flush_may_take() {
+    let mut world = World::new(2).await;
+    world.run();
+    world.dispatch(&once(1)).await;
+    let call = world.workers.started().await;
+    world.workers.done(call.no).await;
+    world.finished().await;
+    world.shutdown.cancel();
+    let before = world.now();
+    world.ended().await.unwrap();
+    assert_eq!(world.now().since(before).as_secs(), world.config.flush_grace.as_secs());
 }
