@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, and says where")]
 
 use aidt_artifacts::conformance::LIMIT;
-use aidt_artifacts::{ArtifactError, Artifacts, Kind};
+use aidt_artifacts::{ArtifactError, Artifacts, Kind, ObjectArtifacts};
 use aidt_artifacts_s3::{Keys, Options, open};
 use aidt_domain::{Digest, Project};
 use bytes::Bytes;
@@ -36,7 +36,7 @@ fn options() -> Options {
 mod conformance {
     use super::*;
 
-    async fn fresh() -> Box<dyn Artifacts> {
+    async fn fresh() -> Box<ObjectArtifacts> {
         Box::new(open(&options()).await.unwrap())
     }
 

@@ -5,13 +5,16 @@
 //! else one could learn by asking what another has. This crate never looks into the bytes, and never
 //! decides who may read them.
 //!
+//! Beside them stand [`Files`]: what one host leaves under a name for another, whatever its size.
+//!
 //! [`open`] picks an adapter by URL. All are object stores; [`conformance`] is what each must pass.
 
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+mod files;
 mod object;
 mod port;
 
 pub use object::{DEFAULT_LIMIT, ObjectArtifacts, open};
-pub use port::{ArtifactError, ArtifactRef, Artifacts, Kind};
+pub use port::{ArtifactError, ArtifactRef, Artifacts, Files, Kind};

@@ -17,10 +17,10 @@ pub const DEFAULT_LIMIT: u64 = 64 * 1024 * 1024;
 /// `<project>/sha256/<2 hex digits>/<64 hex digits>`.
 #[derive(Clone, Debug)]
 pub struct ObjectArtifacts {
-    store: Arc<dyn ObjectStore>,
+    pub(crate) store: Arc<dyn ObjectStore>,
     limit: u64,
     /// What is larger goes in parts of this size.
-    part: Option<usize>,
+    pub(crate) part: Option<usize>,
 }
 
 /// Opens the store that a URL names: `memory:`, or `file:DIRECTORY` (also `file:///DIRECTORY`), which is
@@ -120,12 +120,12 @@ impl Artifacts for ObjectArtifacts {
             Some(part) if bytes.len() > part => self.put_parts(&key, &bytes, part).await,
             _ => self.store.put(&key, PutPayload::from_bytes(bytes)).await.map(drop),
         };
-        stored.map_err(|error| from_store("put", project, &digest, Kind::Unknown, error))?;
+        stored.map_err(|error| from_store("put", subject(project, &digest), Kind::Unknown, error))?;
         Ok(ArtifactRef { digest, len })
     }
 
     async fn get(&self, project: &Project, digest: &Digest) -> Result<Bytes, ArtifactError> {
-        let failed_in_store = |error| from_store("get", project, digest, Kind::Unavailable, error);
+        let failed_in_store = |error| from_store("get", subject(project, digest), Kind::Unavailable, error);
         let found = self.store.get(&key(project, digest)).await.map_err(failed_in_store)?;
         self.check_size(found.meta.size, "get", || subject(project, digest))?;
         let bytes = found.bytes().await.map_err(failed_in_store)?;
@@ -149,7 +149,7 @@ fn subject(project: &Project, digest: &Digest) -> String {
     format!("{project}/{digest}")
 }
 
-fn failed(
+pub(crate) fn failed(
     operation: &'static str,
     subject: String,
     kind: Kind,
@@ -159,10 +159,9 @@ fn failed(
 }
 
 /// `otherwise`: what an error means that does not say by itself.
-fn from_store(
+pub(crate) fn from_store(
     operation: &'static str,
-    project: &Project,
-    digest: &Digest,
+    subject: String,
     otherwise: Kind,
     error: object_store::Error,
 ) -> ArtifactError {
@@ -173,7 +172,7 @@ fn from_store(
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => Kind::Unavailable,
         _ => otherwise,
     };
-    failed(operation, subject(project, digest), kind, Some(error.into()))
+    failed(operation, subject, kind, Some(error.into()))
 }
 
 #[cfg(test)]

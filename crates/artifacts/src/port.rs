@@ -3,6 +3,7 @@
 use aidt_domain::{Digest, Project};
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::path::Path;
 
 /// What a failed operation left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,4 +52,17 @@ pub trait Artifacts: Send + Sync {
 
     /// Reads an artifact whole, and checks it. Cancel safe.
     async fn get(&self, project: &Project, digest: &Digest) -> Result<Bytes, ArtifactError>;
+}
+
+/// Files under names of the caller's: what one host leaves there for another to go on with. They may be
+/// larger than memory. Names are words of letters, digits, `.`, `_` and `-`, with `/` between them.
+#[async_trait]
+pub trait Files: std::fmt::Debug + Send + Sync {
+    /// Stores the content of a file, in place of what stood under the name; once it returns it is durable,
+    /// and until then nobody sees any of it. Answers its length in bytes.
+    async fn put_file(&self, project: &Project, name: &str, from: &Path) -> Result<u64, ArtifactError>;
+
+    /// Writes what stands under the name into a new file, or one that is replaced. Answers its length.
+    /// After an error, whatever is in the file is worthless.
+    async fn get_file(&self, project: &Project, name: &str, to: &Path) -> Result<u64, ArtifactError>;
 }

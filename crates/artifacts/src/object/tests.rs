@@ -8,7 +8,7 @@ const LIMIT: u64 = crate::conformance::LIMIT;
 mod memory {
     use super::*;
 
-    async fn fresh() -> Box<dyn Artifacts> {
+    async fn fresh() -> Box<ObjectArtifacts> {
         Box::new(open("memory:", LIMIT).unwrap())
     }
 
@@ -24,21 +24,18 @@ mod file {
     /// Keeps the directory as long as the store.
     struct InDirectory(ObjectArtifacts, #[expect(dead_code, reason = "dropped last")] tempfile::TempDir);
 
-    #[async_trait]
-    impl Artifacts for InDirectory {
-        async fn put(&self, project: &Project, bytes: Bytes) -> Result<ArtifactRef, ArtifactError> {
-            self.0.put(project, bytes).await
-        }
+    impl std::ops::Deref for InDirectory {
+        type Target = ObjectArtifacts;
 
-        async fn get(&self, project: &Project, digest: &Digest) -> Result<Bytes, ArtifactError> {
-            self.0.get(project, digest).await
+        fn deref(&self) -> &ObjectArtifacts {
+            &self.0
         }
     }
 
-    async fn fresh() -> Box<dyn Artifacts> {
+    async fn fresh() -> InDirectory {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("file:{}", directory.path().join("made/by open").display());
-        Box::new(InDirectory(open(&url, LIMIT).unwrap(), directory))
+        InDirectory(open(&url, LIMIT).unwrap(), directory)
     }
 
     crate::artifact_conformance!(
