@@ -1,6 +1,6 @@
 //! What a tool is, what it is given, and what it gives back.
 
-use aidt_domain::{Attempt, Clock, DispatchNo, Failure, Labels, RunId, StepPath, ToolEntry, WorkspaceChange};
+use aidt_domain::{Attempt, Clock, DispatchNo, Failure, Labels, Project, RunId, StepPath, ToolEntry, WorkspaceChange};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
@@ -25,6 +25,8 @@ pub trait Tool: Debug + Send + Sync {
 /// What a call may know and use.
 #[derive(Clone, Debug)]
 pub struct ToolContext {
+    /// Whose run it is.
+    pub project: Project,
     /// The run that the call belongs to.
     pub run: RunId,
     /// The step.

@@ -144,6 +144,7 @@ impl Calls {
     fn context(&self, id: &CallId, call: &Call) -> Result<ToolContext, Failure> {
         let bad = |e: aidt_domain::IdError| Failure::fatal(ErrorCode::InvalidArgument, e.to_string());
         Ok(ToolContext {
+            project: call.project.parse().map_err(bad)?,
             run: id.run.parse().map_err(bad)?,
             step: id.step.parse().map_err(bad)?,
             dispatch: DispatchNo(id.dispatch),

@@ -77,7 +77,7 @@ impl Tool for Diff {
 
     async fn run(&self, ctx: &ToolContext, args: Value) -> Result<ToolOutput, Failure> {
         let Args { from, to, path, max_bytes } = read(args)?;
-        let workspace = self.0.open(ctx)?;
+        let workspace = self.0.open(ctx).await?;
         let path = path.as_deref().map(RepoPath::parse_or_root).transpose()?.flatten();
         let from = match from {
             Some(from) => revision(&from, workspace.commit())?,

@@ -66,7 +66,7 @@ impl Tool for Log {
 
     async fn run(&self, ctx: &ToolContext, args: Value) -> Result<ToolOutput, Failure> {
         let Args { range: named, max, path } = read(args)?;
-        let workspace = self.0.open(ctx)?;
+        let workspace = self.0.open(ctx).await?;
         let path = path.as_deref().map(RepoPath::parse_or_root).transpose()?.flatten();
         let named = named.unwrap_or_else(|| "HEAD".to_owned());
         let range = range(&named, workspace.commit())?;

@@ -12,6 +12,9 @@ mod repo_write;
 pub(crate) mod testing;
 mod workspace_prepare;
 
+#[cfg(test)]
+pub(crate) use {repo_read::Read as RepoRead, repo_write::Write as RepoWrite, workspace_prepare::Prepare};
+
 use crate::{Tool, Workspaces, failure};
 use aidt_domain::{Effect, Failure, Pool, ToolEntry, ToolReads};
 use serde::de::DeserializeOwned;

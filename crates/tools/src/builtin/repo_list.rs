@@ -59,7 +59,7 @@ impl Tool for List {
     async fn run(&self, ctx: &ToolContext, args: Value) -> Result<ToolOutput, Failure> {
         let Args { path, recursive } = read(args)?;
         let path = RepoPath::parse_or_root(&path)?;
-        let workspace = self.0.open(ctx)?;
+        let workspace = self.0.open(ctx).await?;
         let (tree, prefix) = match &path {
             None => (workspace.commit().to_owned(), String::new()),
             Some(path) => (directory(&workspace, path).await?, format!("{path}/")),

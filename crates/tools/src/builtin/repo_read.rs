@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub(super) struct Read(pub(super) Arc<Workspaces>);
+pub(crate) struct Read(pub(crate) Arc<Workspaces>);
 
 #[derive(Deserialize)]
 struct Args {
@@ -54,7 +54,7 @@ impl Tool for Read {
     async fn run(&self, ctx: &ToolContext, args: Value) -> Result<ToolOutput, Failure> {
         let Args { path, max_bytes } = read(args)?;
         let path = RepoPath::parse(&path)?;
-        let workspace = self.0.open(ctx)?;
+        let workspace = self.0.open(ctx).await?;
         let (object, size) = find(&workspace, &path).await?;
         if max_bytes.is_none() && size > MAX_INLINE_BYTES as u64 {
             return Err(failure::too_large(format!(

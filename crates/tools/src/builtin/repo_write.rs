@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub(super) struct Write(pub(super) Arc<Workspaces>);
+pub(crate) struct Write(pub(crate) Arc<Workspaces>);
 
 #[derive(Deserialize)]
 struct Args {
@@ -59,7 +59,7 @@ impl Tool for Write {
             }
             _ => content.into_bytes(),
         };
-        let workspace = self.0.open(ctx)?;
+        let workspace = self.0.open(ctx).await?;
         let base = workspace.commit().to_owned();
         let commit = workspace.write(ctx, &path, &content).await?;
         let paths = if commit == base { Vec::new() } else { vec![path.to_string()] };

@@ -2,7 +2,7 @@
 
 use super::workspace_prepare::Prepare;
 use crate::{CallOutput, CheckedTool, Sink, Tool, ToolContext, WorkspaceConfig, Workspaces};
-use aidt_domain::{Attempt, Clock, DispatchNo, Failure, RunId, StepPath, Timestamp};
+use aidt_domain::{Attempt, Clock, DispatchNo, Failure, Project, RunId, StepPath, Timestamp};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -45,6 +45,7 @@ impl Clock for Noon {
 pub(crate) fn context_with_sink() -> (ToolContext, Arc<Counts>) {
     let sink = Arc::new(Counts::default());
     let ctx = ToolContext {
+        project: Project::default(),
         run: RunId(uuid::Uuid::from_u128(7)),
         step: StepPath::new("a").unwrap(),
         dispatch: DispatchNo(1),
@@ -98,6 +99,8 @@ pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Repo {
     dir: Arc<TempDir>,
+    state: PathBuf,
+    files: Option<Arc<aidt_artifacts::ObjectArtifacts>>,
     workspaces: Arc<Workspaces>,
     pub(crate) ctx: ToolContext,
 }
@@ -109,8 +112,32 @@ impl Repo {
         let source = dir.path().join("source");
         std::fs::create_dir(&source).unwrap();
         git(&source, &["init", "-q", "-b", "main"]);
-        let config = WorkspaceConfig { allowed_roots: vec![source], ..WorkspaceConfig::new(dir.path().join("state")) };
-        Self { dir, workspaces: Arc::new(Workspaces::new(config)), ctx: context() }
+        let state = dir.path().join("state");
+        let config = WorkspaceConfig { allowed_roots: vec![source], ..WorkspaceConfig::new(state.clone()) };
+        Self { dir, state, files: None, workspaces: Arc::new(Workspaces::new(config)), ctx: context() }
+    }
+
+    /// On a worker that leaves its commits for others.
+    pub(crate) fn shared() -> Self {
+        let files = Arc::new(aidt_artifacts::open("memory:", 1).unwrap());
+        let repo = Self::new();
+        Self { files: Some(Arc::clone(&files)), ..repo }.on_a_new_disk()
+    }
+
+    /// On another worker, which has nothing yet but what was left for it.
+    pub(crate) fn on_a_new_disk(&self) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let files = self.files.clone().expect("it shares");
+        let state = self.dir.path().join(format!("disk-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let config = WorkspaceConfig { allowed_roots: vec![self.source()], ..WorkspaceConfig::new(state.clone()) };
+        Self { state, workspaces: Arc::new(Workspaces::new(config).shared(files)), ..self.clone() }
+    }
+
+    /// The same call on this commit.
+    pub(crate) fn at(&self, commit: &str) -> Self {
+        let mut other = self.clone();
+        other.ctx.commit = Some(commit.to_owned());
+        other
     }
 
     pub(crate) fn source(&self) -> PathBuf {
@@ -118,7 +145,7 @@ impl Repo {
     }
 
     pub(crate) fn state(&self) -> PathBuf {
-        self.dir.path().join("state")
+        self.state.clone()
     }
 
     pub(crate) fn workspaces(&self) -> Arc<Workspaces> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub(super) struct Prepare(pub(super) Arc<Workspaces>);
+pub(crate) struct Prepare(pub(crate) Arc<Workspaces>);
 
 #[derive(Deserialize)]
 struct Args {

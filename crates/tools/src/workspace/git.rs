@@ -118,6 +118,7 @@ pub(crate) struct GitCommand<'a> {
     command: Command,
     stdin: Option<Bytes>,
     limit: usize,
+    time_limit: Duration,
 }
 
 impl Git {
@@ -139,7 +140,7 @@ impl Git {
         command.arg(git_dir);
         command.args(["--no-pager", "--no-optional-locks", "--no-replace-objects", "--literal-pathspecs", name]);
         command.current_dir(dir).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
-        GitCommand { git: self, cancel, name, command, stdin: None, limit: 1024 * 1024 }
+        GitCommand { git: self, cancel, name, command, stdin: None, limit: 1024 * 1024, time_limit: self.time_limit }
     }
 }
 
@@ -168,10 +169,16 @@ impl GitCommand<'_> {
         self
     }
 
+    /// Kill git when it runs longer than this.
+    pub(super) fn time_limit(mut self, time_limit: Duration) -> Self {
+        self.time_limit = time_limit;
+        self
+    }
+
     /// Runs it. Cancel safe: dropped, it kills git.
     pub(crate) async fn run(mut self) -> Result<GitOutput, GitError> {
         let name = self.name;
-        let (limit, time_limit, cancel) = (self.limit, self.git.time_limit, self.cancel);
+        let (limit, time_limit, cancel) = (self.limit, self.time_limit, self.cancel);
         self.command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         let mut child = self
             .command

@@ -3,11 +3,14 @@
 //! There is no checkout. Tools read objects straight from the repository at the commit that the call
 //! names, and a writer builds its commit from objects, so nothing that a repository contains (links,
 //! hooks, attributes) is ever followed or run, and steps of one run work side by side.
+//!
+//! Workers that share no disk share commits through the artifact store (`share`).
 
 mod git;
 mod path;
 mod prepare;
 mod revision;
+mod share;
 mod source;
 mod tree;
 mod write;
@@ -18,9 +21,12 @@ pub(crate) use revision::{range, revision};
 pub(crate) use tree::{Entry, Kind, parse_entries};
 
 use crate::{ToolContext, failure};
+use aidt_artifacts::Files;
 use aidt_domain::{Failure, RunId};
 use git::Git;
+use share::Share;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +76,7 @@ impl WorkspaceConfig {
 pub struct Workspaces {
     config: WorkspaceConfig,
     git: Git,
+    share: Option<Share>,
 }
 
 impl Workspaces {
@@ -77,7 +84,13 @@ impl Workspaces {
     #[must_use]
     pub fn new(config: WorkspaceConfig) -> Self {
         let git = Git { program: config.git.clone(), env: config.git_env.clone(), time_limit: config.time_limit };
-        Self { config, git }
+        Self { config, git, share: None }
+    }
+
+    /// Shares every commit with other workers through these files, which all of them see.
+    #[must_use]
+    pub fn shared(self, files: Arc<dyn Files>) -> Self {
+        Self { share: Some(Share::new(files)), ..self }
     }
 
     /// The bare repository of a run; it exists once the run's `@workspace` step is done.
@@ -87,7 +100,7 @@ impl Workspaces {
     }
 
     /// The workspace of the call's run, at the call's commit.
-    pub(crate) fn open<'a>(&'a self, ctx: &'a ToolContext) -> Result<Workspace<'a>, Failure> {
+    pub(crate) async fn open<'a>(&'a self, ctx: &'a ToolContext) -> Result<Workspace<'a>, Failure> {
         let commit = ctx.commit.as_deref().ok_or_else(|| {
             failure::workspace(
                 "no_workspace",
@@ -97,21 +110,24 @@ impl Workspaces {
         if !revision::is_commit_id(commit) {
             return Err(failure::invalid(format!("{commit:?} is not a commit id")));
         }
+        self.have(ctx, commit).await?;
         let dir = self.repository(ctx.run);
         if !dir.is_dir() {
-            return Err(failure::workspace(
-                "workspace_elsewhere",
-                format!("the workspace of {} is not on this worker", ctx.run),
-            ));
+            return Err(share::elsewhere(ctx.run, commit));
         }
-        Ok(Workspace { git: &self.git, dir, commit, cancel: &ctx.cancel })
+        Ok(Workspace { all: self, dir, commit, cancel: &ctx.cancel })
+    }
+
+    /// For work whose time grows with the repository.
+    fn patient<'a>(&self, command: GitCommand<'a>) -> GitCommand<'a> {
+        command.time_limit(self.config.clone_time_limit)
     }
 }
 
 /// One run's repository, at one commit, for one call.
 #[derive(Debug)]
 pub(crate) struct Workspace<'a> {
-    git: &'a Git,
+    all: &'a Workspaces,
     dir: PathBuf,
     commit: &'a str,
     cancel: &'a CancellationToken,
@@ -125,12 +141,12 @@ impl Workspace<'_> {
 
     /// `git <name>` on this repository.
     pub(crate) fn git(&self, name: &'static str) -> GitCommand<'_> {
-        self.git.command(&self.dir, name, &[], self.cancel)
+        self.all.git.command(&self.dir, name, &[], self.cancel)
     }
 
     /// The commit at which the run began.
     pub(crate) async fn start(&self) -> Result<String, GitError> {
-        resolve(self.git, &self.dir, START, self.cancel).await
+        resolve(&self.all.git, &self.dir, START, self.cancel).await
     }
 }
 

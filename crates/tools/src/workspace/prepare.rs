@@ -34,6 +34,8 @@ impl Workspaces {
         let new = self.temporary(ctx)?;
         ctx.sink.progress(None, &format!("cloning {source_name}"));
         let commit = self.clone_into(new.path(), ctx, &source, source_name, &rev).await?;
+        // Before it is in its place: what is there was left for others, too.
+        self.leave(ctx, new.path(), &commit, &["--all"]).await?;
         match fs::rename(new.path(), &target) {
             Ok(()) => Ok(commit),
             // Another dispatch of the same step was faster: its answer counts.
@@ -42,7 +44,7 @@ impl Workspaces {
         }
     }
 
-    fn temporary(&self, ctx: &ToolContext) -> Result<tempfile::TempDir, Failure> {
+    pub(super) fn temporary(&self, ctx: &ToolContext) -> Result<tempfile::TempDir, Failure> {
         let root = &self.config.root;
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(root).and_then(|()| {
             self.sweep(ctx);
@@ -96,20 +98,18 @@ impl Workspaces {
     }
 
     async fn fetch(&self, dir: &Path, ctx: &ToolContext, source: &Source, refspecs: &[&str]) -> Result<(), GitError> {
-        let mut git = self.git.clone();
-        git.time_limit = self.config.clone_time_limit;
         let allow = match source {
             Source::Local(_) => "protocol.file.allow=always".to_owned(),
             Source::Remote { transport, .. } => format!("protocol.{transport}.allow=always"),
         };
         let config = [allow.as_str()];
-        let command = git.command(dir, "fetch", &config, &ctx.cancel);
+        let command = self.git.command(dir, "fetch", &config, &ctx.cancel);
         let command = command.args(["--quiet", "--no-tags", "--no-recurse-submodules", "--update-shallow"]);
         let command = match source {
             Source::Local(path) => command.args([UPLOAD_PACK, "--"]).arg(path),
             Source::Remote { url, .. } => command.args(["--", url]),
         };
-        command.args(refspecs).run().await.map(|_| ())
+        self.patient(command.args(refspecs)).run().await.map(|_| ())
     }
 }
 

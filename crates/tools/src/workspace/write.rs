@@ -27,14 +27,15 @@ impl Workspace<'_> {
         }
         let date = self.date(ctx.run).await?;
         let mode = if executable { "100755" } else { "100644" };
-        let stream = self.import_stream(ctx, date, mode, path, content);
+        let name = self.reference(ctx, path, content);
+        let stream = self.import_stream(ctx, &name, date, mode, path, content);
         let made = self.git("fast-import").args(["--quiet", "--date-format=raw"]).stdin(stream).run().await?;
         let commit = made.text();
-        if super::revision::is_commit_id(&commit) {
-            Ok(commit)
-        } else {
-            Err(failure::internal(format!("git fast-import answered {commit:?}, not a commit id")))
+        if !super::revision::is_commit_id(&commit) {
+            return Err(failure::internal(format!("git fast-import answered {commit:?}, not a commit id")));
         }
+        self.all.leave(ctx, &self.dir, &commit, &[&name, &format!("^{}", self.commit())]).await?;
+        Ok(commit)
     }
 
     async fn holds(&self, entry: &Entry, content: &[u8]) -> Result<bool, Failure> {
@@ -56,17 +57,30 @@ impl Workspace<'_> {
         Ok(shown.text().parse().unwrap_or(0))
     }
 
-    fn import_stream(&self, ctx: &ToolContext, date: u64, mode: &str, path: &RepoPath, content: &[u8]) -> Vec<u8> {
-        let base = self.commit();
+    /// The ref of the commit that this call makes.
+    fn reference(&self, ctx: &ToolContext, path: &RepoPath, content: &[u8]) -> String {
         // A digest, as the key comes over the wire and a ref name may not hold everything.
         let call = [ctx.idempotency_key.as_bytes(), path.as_str().as_bytes(), content].join(&b'\0');
         let call = Digest::of(&call).to_string().replace("sha256:", "");
+        format!("refs/aidt/commits/{call}/{}", self.commit())
+    }
+
+    fn import_stream(
+        &self,
+        ctx: &ToolContext,
+        name: &str,
+        date: u64,
+        mode: &str,
+        path: &RepoPath,
+        content: &[u8],
+    ) -> Vec<u8> {
+        let base = self.commit();
         let message = format!(
             "repo.write: {path}\n\nAidt-Run: {}\nAidt-Step: {}\nAidt-Key: {}\n",
             ctx.run, ctx.step, ctx.idempotency_key
         );
         let mut stream = format!(
-            "feature done\ncommit refs/aidt/commits/{call}/{base}\nmark :1\nauthor {WHO} {date} +0000\n\
+            "feature done\ncommit {name}\nmark :1\nauthor {WHO} {date} +0000\n\
              committer {WHO} {date} +0000\ndata {}\n{message}\nfrom {base}\nM {mode} inline {}\ndata {}\n",
             message.len(),
             quoted(path),
