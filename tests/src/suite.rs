@@ -18,6 +18,7 @@ macro_rules! suite {
             an_idempotency_key_makes_one_run,
             cancel_retry_and_explain_by_api,
             events_stream_and_resume,
+            nobody_is_buried_by_a_burst,
             the_door_refuses_other_hosts_and_origins
         );
     };
@@ -165,4 +166,45 @@ pub fn a_failed_step_is_retried_by_policy_then_by_a_person(stage: &Stage) {
     assert_eq!(retried.status, 200, "{}", retried.body);
     server.until(&run, &["failed"]);
     assert!(server.events(&run).iter().any(|e| e["kind"] == "run_reopened"));
+}
+
+/// The slots of the built-in worker, unless it is told otherwise.
+const SLOTS: usize = 64;
+
+/// Another project's single step, and one of high priority, among 10,000 steps that came first.
+pub fn nobody_is_buried_by_a_burst(stage: &Stage) {
+    let server = stage.up();
+    let steps = |n: usize| -> Vec<Value> {
+        (0..n).map(|i| json!({"id": format!("s{i}"), "tool": "debug.sleep", "with": {"ms": 50}})).collect()
+    };
+    let burst: Vec<String> = (0..20).map(|_| server.submit(&json!({"name": "burst", "steps": steps(500)}))).collect();
+    eventually("the burst runs", Duration::from_secs(60), || server.run(&burst[19])["state"] == "running");
+    let urgent = server.submit(&json!({"name": "urgent", "priority": 100, "steps": steps(1)}));
+    let header = [("x-aidt-project", "other")];
+    let body = json!({"plan": {"name": "alone", "steps": steps(1)}});
+    let alone = request(&server.address, "POST", "/v1/runs", &header, Some(&body));
+    assert_eq!(alone.status, 202, "{}", alone.body);
+    let alone = alone.json()["id"].as_str().unwrap().to_owned();
+    server.until(&urgent, &["done"]);
+    let get = |path: &str| request(&server.address, "GET", path, &header, None).json();
+    eventually("the other project's run ends", Duration::from_secs(60), || {
+        get(&format!("/v1/runs/{alone}"))["state"] == "done"
+    });
+    let waiting = |run: &String| !matches!(server.run(run)["state"].as_str(), Some("done" | "failed"));
+    assert!(burst.iter().any(waiting), "the burst was over before: nothing was shown");
+    for run in &burst {
+        drop(server.post(&format!("/v1/runs/{run}/cancel"), &json!({})));
+    }
+    let at = |events: &[Value], kind: &str| {
+        events.iter().find(|e| e["kind"] == kind).and_then(|e| e["at"].as_str()).map(str::to_owned).unwrap()
+    };
+    let dispatched = burst.iter().flat_map(|run| server.events(run)).filter(|e| e["kind"] == "step_dispatched");
+    let dispatched: Vec<String> = dispatched.map(|e| e["at"].as_str().unwrap().to_owned()).collect();
+    let others = get(&format!("/v1/runs/{alone}/events?limit=100"))["items"].as_array().unwrap().clone();
+    for (who, events) in [("urgent", server.events(&urgent)), ("alone", others)] {
+        let (from, to) = (at(&events, "run_started"), at(&events, "step_dispatched"));
+        let before = dispatched.iter().filter(|at| **at > from && **at < to).count();
+        println!("{who}: {before} steps of the burst were handed out before it");
+        assert!(before <= 2 * SLOTS, "{who}: {before}");
+    }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn claim(store: Store, asks: Vec<ClaimAsk>) -> Done {
 
 /// A claim lives as long as its dispatch is out: one that cannot be had again is recorded.
 pub(crate) async fn recorded(store: Store, claims: Vec<ClaimRequest>) -> Done {
-    let answer = store.claims.claim(&claims).await;
+    let answer = timed("claim", store.claims.claim(&claims)).await;
     Done::Recorded(claims, answer)
 }
 
