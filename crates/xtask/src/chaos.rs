@@ -33,6 +33,7 @@ enum Stack {
 /// Every fault, or those that are asked for.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let root = crate::root()?;
+    packages()?;
     let python = interop::python_with_grpc(&root)?;
     let mut settings = vec![
         ("AIDT_CHAOS_SEED", args.seed.to_string()),
@@ -54,7 +55,6 @@ pub(crate) fn short(root: &Path, python: &str) -> Result<()> {
 }
 
 fn suite(root: &Path, settings: &[(&str, String)], stack: Option<&str>) -> Result<()> {
-    packages()?;
     sh(root, "cargo", &["build", "--quiet", "-p", "aidt"])?;
     let kinds: &[Kind] = match stack {
         None => &Kind::ALL,
