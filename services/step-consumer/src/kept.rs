@@ -105,19 +105,18 @@ impl Kept {
     }
 
     /// What the store says of these claims.
-    pub(crate) fn asked(
-        &mut self,
-        claims: &[ClaimRequest],
-        answer: Result<Vec<ClaimState>, StoreError>,
-        now: Instant,
-    ) {
+    pub(crate) fn asked(&mut self, claims: &[ClaimRequest], answer: Result<Vec<ClaimState>, StoreError>, now: Instant) {
         self.asking = false;
         let Ok(states) = answer else {
             self.ask_at = Some(now + ASK);
             return;
         };
-        let recorded: BTreeSet<&ClaimRequest> =
-            claims.iter().zip(&states).filter(|(_, state)| **state != ClaimState::Won).map(|(claim, _)| claim).collect();
+        let recorded: BTreeSet<&ClaimRequest> = claims
+            .iter()
+            .zip(&states)
+            .filter(|(_, state)| **state != ClaimState::Won)
+            .map(|(claim, _)| claim)
+            .collect();
         self.ask_at = (recorded.len() < claims.len()).then_some(now + ASK);
         for result in &mut self.results {
             result.claim.take_if(|claim| recorded.contains(claim));
