@@ -108,7 +108,7 @@ fn the_collector_understands(protocol: &str, at: usize) {
     for metric in ["aidt.steps", "aidt.runs", "aidt.turn.duration", "http.server.request.duration"] {
         assert!(printed.contains(&format!("-> Name: {metric}\n")), "{metric} was not printed");
     }
-    for resource in ["service.name: Str(aidt)", "service.instance.id: Str(prc_"] {
+    for resource in ["service.name: Str(aidt)", "service.instance.id: Str(proc_"] {
         assert!(printed.contains(resource), "{resource} was not printed");
     }
 }

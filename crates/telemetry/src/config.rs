@@ -282,12 +282,12 @@ mod tests {
 
     fn read(vars: &[(&str, &str)]) -> Result<Config, Error> {
         let var = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Config::from_vars("aidt", "1", "prc_1", var)
+        Config::from_vars("aidt", "1", "proc_1", var)
     }
 
     #[test]
     fn nothing_said_is_nothing_sent() {
-        assert_eq!(read(&[]).unwrap(), Config::new("aidt", "1", "prc_1"));
+        assert_eq!(read(&[]).unwrap(), Config::new("aidt", "1", "proc_1"));
         let off = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"), ("OTEL_SDK_DISABLED", "true")]).unwrap();
         assert_eq!((off.traces, off.metrics), (None, None));
     }

@@ -34,7 +34,7 @@ fn config(collector: &Collector, protocol: Protocol) -> Config {
         headers: vec![("x-tenant".to_owned(), "tests".to_owned())],
         timeout: PATIENCE,
     });
-    Config { traces: Some(traces), metrics: Some(metrics), ..Config::new("aidt-test", "1.2.3", "prc_1") }
+    Config { traces: Some(traces), metrics: Some(metrics), ..Config::new("aidt-test", "1.2.3", "proc_1") }
 }
 
 fn named<'a>(spans: &'a [SeenSpan], name: &str) -> &'a SeenSpan {
@@ -151,7 +151,7 @@ fn a_dead_or_hanging_collector_holds_up_nobody_and_losses_are_counted() {
             let timeout = Duration::from_secs(3_600);
             let target = Target { endpoint: endpoint.clone(), protocol, headers: Vec::new(), timeout };
             let limits = Limits { queue: 100, batch: 10, delay: Duration::from_millis(10) };
-            let config = Config { traces: Some(target), limits, ..Config::new("aidt-test", "1", "prc_1") };
+            let config = Config { traces: Some(target), limits, ..Config::new("aidt-test", "1", "proc_1") };
             let telemetry = Telemetry::start(&config).unwrap();
             for n in 0..1_000 {
                 drop(Span::child(Scope::Gateway, Kind::Internal, Some(CLIENT), format_args!("{n}")));
@@ -165,7 +165,7 @@ fn a_dead_or_hanging_collector_holds_up_nobody_and_losses_are_counted() {
 #[test]
 fn the_text_has_every_metric_with_units_types_and_labels() {
     let _alone = alone();
-    let telemetry = Telemetry::start(&Config::new("aidt-test", "1", "prc_1")).unwrap();
+    let telemetry = Telemetry::start(&Config::new("aidt-test", "1", "proc_1")).unwrap();
     let i = instruments().unwrap();
     let second = Duration::from_secs(1);
     i.steps("po\"ol", "done", 2);
@@ -227,7 +227,7 @@ fn what_nobody_records_costs_no_text() {
         span.with("aidt.step.path", format_args!("{}", Counted(&written))).is_recorded()
     };
     let before = spans_recorded();
-    let telemetry = Telemetry::start(&Config::new("aidt-test", "1", "prc_1")).unwrap();
+    let telemetry = Telemetry::start(&Config::new("aidt-test", "1", "proc_1")).unwrap();
     assert!(!span(CLIENT), "there is no collector");
     telemetry.shutdown(Duration::ZERO);
     let telemetry = Telemetry::start(&config(&collector, Protocol::Grpc)).unwrap();

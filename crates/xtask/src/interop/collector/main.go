@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/provider/envprovider"
 	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/debugexporter"
@@ -28,7 +29,9 @@ func factories() (otelcol.Factories, error) {
 }
 
 func main() {
-	resolver := confmap.ResolverSettings{ProviderFactories: []confmap.ProviderFactory{yamlprovider.NewFactory()}}
+	// The program refuses to start without the provider of its default scheme, which nothing here names.
+	providers := []confmap.ProviderFactory{envprovider.NewFactory(), yamlprovider.NewFactory()}
+	resolver := confmap.ResolverSettings{ProviderFactories: providers, DefaultScheme: "env"}
 	settings := otelcol.CollectorSettings{
 		BuildInfo:              component.BuildInfo{Command: "collector", Description: "for a test", Version: "0"},
 		Factories:              factories,
