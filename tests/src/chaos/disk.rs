@@ -24,10 +24,15 @@ impl Disk {
     /// When this machine does not let us.
     #[must_use]
     pub(super) fn mount() -> Self {
+        Self::try_mount().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Mounts one, or says why it cannot be had here.
+    pub(super) fn try_mount() -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("aidt-disk-").tempdir_in("/tmp").unwrap();
-        must(Command::new("mount").args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(folder.path()));
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(folder.path()))?;
         must(Command::new("chmod").arg("755").arg(folder.path()));
-        Self { folder, database: None }
+        Ok(Self { folder, database: None })
     }
 
     /// Its root.

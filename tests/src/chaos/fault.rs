@@ -61,7 +61,7 @@ const FAULTS: &[Fault] = &[
     of("kill-step-consumer",     KAFKA,    |s| s.kill(StepConsumer),                  12, Begin, 10,     KAFKA),
     of("kill-worker",            SERVERS,  |s| s.kill(ToolWorker),                    12, Begin, WORKER, NONE),
     of("kill-gateway",           SERVERS,  |s| s.kill(Gateway),                        8, Begin, KILLED, NONE),
-    of("kill-everything",        EMBEDDED, |s| s.kill(All),                            2, End,   KILLED, NONE),
+    of("kill-everything",        EMBEDDED, |s| s.kill(All),                            2, End,   KILLED, EMBEDDED),
     of("freeze-owner",           SERVERS,  |s| s.freeze(Owner),                       18, Begin, LOST,   RABBITMQ),
     of("freeze-step-consumer",   SERVERS,  |s| s.freeze(StepConsumer),                18, Begin, LOST,   NONE),
     of("freeze-worker",          SERVERS,  |s| s.freeze(ToolWorker),                  18, Begin, LOST,   NONE),
