@@ -146,6 +146,7 @@ impl Hub {
             idempotency_key: "key".to_owned(),
             run_timeout_ms: 60_000,
             route: "route".into(),
+            project: "default".to_owned(),
             attempt: 1,
             ..Call::default()
         };
