@@ -1,12 +1,12 @@
 //! What the commands need of this binary.
 
-use crate::bed::HomeBed;
+use crate::bed;
 use crate::home::{Home, HomeLock};
 use crate::settings::{self, Settings};
 use crate::stack::{self, Plan, Stack};
 use crate::workers::Workers;
 use aidt_bench::Bed;
-use aidt_cli::{Embed, Host, HostError, Serve, Service, Serving};
+use aidt_cli::{BenchOn, Embed, Host, HostError, Serve, Service, Serving};
 use aidt_client::Endpoint;
 use aidt_domain::{ErrorCode, ProcessId, RunId, ToolEntry};
 use aidt_runtime::{Ids, SystemClock};
@@ -26,7 +26,6 @@ pub(crate) struct BinaryHost {
     first: StdMutex<Option<ProcessId>>,
     notice: StdMutex<Option<String>>,
     ids: Ids,
-    bed: HomeBed,
 }
 
 /// What this process embeds.
@@ -42,7 +41,7 @@ impl BinaryHost {
     pub(crate) fn new(process: ProcessId) -> Self {
         let ids = Ids::system(Arc::new(SystemClock::new()));
         let (embedded, first) = (Mutex::new(None), StdMutex::new(Some(process)));
-        Self { embedded, first, notice: StdMutex::new(None), ids, bed: HomeBed }
+        Self { embedded, first, notice: StdMutex::new(None), ids }
     }
 
     /// Of the next stack: a life that ended does not come back.
@@ -245,7 +244,7 @@ impl Host for BinaryHost {
         settings::traceparent()
     }
 
-    fn bed(&self) -> &dyn Bed {
-        &self.bed
+    fn bed(&self, on: &BenchOn) -> Result<Box<dyn Bed>, HostError> {
+        bed::bed(on, &self.ids)
     }
 }

@@ -52,7 +52,8 @@ impl Workers {
     }
 }
 
-async fn terminate(pid: u32) {
+/// SIGTERM.
+pub(crate) async fn terminate(pid: u32) {
     let told = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await;
     if let Err(error) = told {
         tracing::debug!(pid, %error, "cannot send SIGTERM");

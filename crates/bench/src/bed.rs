@@ -1,5 +1,6 @@
-//! What a load needs of the binary: every service in this process, over a home of its own.
+//! What a load needs of the binary: every service, in this process or in processes of their own.
 
+use crate::Limits;
 use aidt_client::Endpoint;
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,14 @@ pub trait Bed: Send + Sync {
     /// The folder in which the bench makes its own: on the disk that runs use. It exists.
     fn folder(&self) -> Result<PathBuf, BedError>;
 
-    /// Starts every service in this process over `home`, a fresh and empty folder, its API on a socket.
-    async fn start(&self, home: &Path) -> Result<Box<dyn Bedded>, BedError>;
+    /// What it consists of, in a few words; `None`: every service in this process.
+    fn stack(&self) -> Option<Stack>;
+
+    /// Starts every service over `home`, a fresh and empty folder; without `workers` nobody takes a step.
+    async fn start(&self, home: &Path, workers: bool) -> Result<Box<dyn Bedded>, BedError>;
+
+    /// What its servers can do when nothing else is asked of them; `None` without servers. Takes some seconds.
+    async fn limits(&self) -> Result<Option<Limits>, BedError>;
 }
 
 /// What was started.
@@ -22,10 +29,32 @@ pub trait Bed: Send + Sync {
 pub trait Bedded: Send + Sync {
     /// Where its API is.
     fn endpoint(&self) -> Endpoint;
-    /// What the store, and whatever else counts, has done so far.
-    fn counters(&self) -> Counters;
-    /// Drains and ends it.
-    async fn stop(self: Box<Self>);
+    /// What the store, and whatever else counts, has done so far; `None` if that is a server's affair.
+    fn counters(&self) -> Option<Counters>;
+    /// The processes beside this one.
+    fn parties(&self) -> Vec<Party>;
+    /// Drains and ends it, and removes what it kept on servers.
+    async fn stop(self: Box<Self>) -> Result<(), BedError>;
+}
+
+/// A stack of servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// Its servers, such as `postgres, rabbitmq, redis`.
+    pub servers: String,
+    /// Processes of each service, of which there is one gateway.
+    pub replicas: u32,
+}
+
+/// A process that has a part in a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// A service or a server, such as `step-consumer`. Several may have the same name: they count together.
+    pub name: String,
+    /// Somebody else's program.
+    pub is_server: bool,
+    /// `None`: it runs elsewhere.
+    pub pid: Option<u32>,
 }
 
 /// Counts since the start; they do not swing from run to run as times do.

@@ -1,12 +1,12 @@
 //! Driving a load.
 
 use crate::report::Rounds;
-use crate::workload::{STEPS, submission};
-use crate::{Bed, Bedded, Raw, Report, Workload, process};
+use crate::workload::STEPS;
+use crate::{Bed, Bedded, Raw, Report, Servers, Workload, process, servers};
 use aidt_client::{Client, ClientError, Submission};
 use aidt_domain::{RunId, RunState};
 use futures::future::try_join_all;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,6 +26,12 @@ pub enum BenchError {
     /// The services did not start.
     #[error("the services did not start over a fresh home")]
     Start(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The services did not end, or left something behind.
+    #[error("the services did not end, or what they kept on servers could not be removed")]
+    Stop(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What the servers can do could not be measured.
+    #[error("the servers alone could not be measured")]
+    Limits(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A call failed.
     #[error("a call of the load failed")]
     Call(#[from] ClientError),
@@ -51,26 +57,55 @@ pub enum BenchError {
 
 /// Measures a load over a home of its own, which is gone afterwards. `tell` is given a line now and then.
 pub async fn measure(workload: Workload, bed: &dyn Bed, tell: &dyn Fn(&str)) -> Result<Report, BenchError> {
-    let parent = bed.folder().map_err(BenchError::Folder)?;
-    let folder =
-        tempfile::Builder::new().prefix("bench-").tempdir_in(&parent).map_err(|e| BenchError::Folder(e.into()))?;
-    tell(&format!("{workload}: {ROUNDS} rounds after one to warm up, under {}", parent.display()));
-    let home = folder.path().join("home");
-    std::fs::create_dir(&home).map_err(|e| BenchError::Folder(e.into()))?;
-    let bedded = bed.start(&home).await.map_err(BenchError::Start)?;
+    let ground = Ground::new(bed)?;
+    tell(&format!("{workload}: {ROUNDS} rounds after one to warm up, under {}", ground.parent.display()));
+    let bedded = ground.start(bed, true).await?;
     let rounds = rounds(workload, &*bedded, tell).await;
-    let peak = process::peak_rss_mib();
-    bedded.stop().await;
-    let rounds = rounds?;
+    let stopped = bedded.stop().await.map_err(BenchError::Stop);
+    let (rounds, used) = rounds?;
+    stopped?;
+    let peak = used.iter().filter_map(|one| one.peak_rss_mib).max_by(f64::total_cmp);
     tell("the disk alone");
-    let raw = Raw::measure(folder.path())?;
-    Ok(Report::of(workload, workload.runs() * STEPS, rounds, raw, peak))
+    let raw = Raw::measure(ground.folder.path())?;
+    let mut report = Report::of(workload, workload.runs() * STEPS, rounds, raw, peak);
+    if let Some(stack) = bed.stack() {
+        tell("the servers alone");
+        if let Some(limits) = bed.limits().await.map_err(BenchError::Limits)? {
+            report.servers = Some(Servers::of(stack, used, limits, report.steps_per_s, report.p50_ms));
+        }
+    }
+    Ok(report)
 }
 
-async fn rounds(workload: Workload, bedded: &dyn Bedded, tell: &dyn Fn(&str)) -> Result<Rounds, BenchError> {
-    let load = Load { client: Client::new(bedded.endpoint()), submission: submission() };
+/// A folder of the bench's own, which is gone afterwards.
+pub(crate) struct Ground {
+    parent: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Ground {
+    pub(crate) fn new(bed: &dyn Bed) -> Result<Self, BenchError> {
+        let parent = bed.folder().map_err(BenchError::Folder)?;
+        let folder =
+            tempfile::Builder::new().prefix("bench-").tempdir_in(&parent).map_err(|e| BenchError::Folder(e.into()))?;
+        Ok(Self { parent, folder })
+    }
+
+    pub(crate) async fn start(&self, bed: &dyn Bed, workers: bool) -> Result<Box<dyn Bedded>, BenchError> {
+        let home: &Path = &self.folder.path().join("home");
+        std::fs::create_dir(home).map_err(|e| BenchError::Folder(e.into()))?;
+        bed.start(home, workers).await.map_err(BenchError::Start)
+    }
+}
+
+async fn rounds(
+    workload: Workload,
+    bedded: &dyn Bedded,
+    tell: &dyn Fn(&str),
+) -> Result<(Rounds, Vec<servers::Used>), BenchError> {
+    let load = Load { client: Client::new(bedded.endpoint()), submission: workload.submission() };
     load.round(workload, "warm-up").await?;
-    let (counters, cpu) = (bedded.counters(), process::cpu_seconds());
+    let (counters, client, others) = (bedded.counters(), process::cpu_seconds(), servers::clock(&bedded.parties()));
     let mut rounds = Rounds::default();
     for at in 0..ROUNDS {
         let (seconds, millis) = load.round(workload, &at.to_string()).await?;
@@ -79,9 +114,12 @@ async fn rounds(workload: Workload, bedded: &dyn Bedded, tell: &dyn Fn(&str)) ->
         rounds.seconds.push(seconds);
         rounds.millis.extend(millis);
     }
-    rounds.counters = bedded.counters().since(&counters);
-    rounds.cpu_seconds = process::cpu_seconds().zip(cpu).map(|(now, then)| now - then);
-    Ok(rounds)
+    let client = process::cpu_seconds().zip(client).map(|(now, then)| now - then);
+    let after = servers::clock(&bedded.parties());
+    rounds.counters = bedded.counters().zip(counters).map(|(now, then)| now.since(&then));
+    rounds.cpu_seconds = client.zip(servers::ours(&others, &after)).map(|(client, others)| client + others);
+    let used = servers::used(client, &others, &after, workload.runs() * STEPS * ROUNDS);
+    Ok((rounds, used))
 }
 
 struct Load {
@@ -93,7 +131,7 @@ impl Load {
     /// Seconds of the round, and the times that its percentiles are of.
     async fn round(&self, workload: Workload, name: &str) -> Result<(f64, Vec<f64>), BenchError> {
         match workload {
-            Workload::W1 => self.at_once(workload.runs(), name).await,
+            Workload::W1 | Workload::Queued => self.at_once(workload.runs(), name).await,
             Workload::W3 => self.one_by_one(workload.runs(), name).await,
         }
     }

@@ -45,6 +45,19 @@ pub struct Serve {
     pub step_consumers: Option<String>,
 }
 
+/// What `aidt bench` is to measure. `None`: from the environment, or embedded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BenchOn {
+    /// `postgres:…`
+    pub database: Option<String>,
+    /// `amqp:…`, `kafka:…`
+    pub queue: Option<String>,
+    /// `redis:…`
+    pub lock: Option<String>,
+    /// Processes of each service over servers; there is one gateway.
+    pub replicas: u32,
+}
+
 /// What runs, once it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serving {
@@ -101,8 +114,8 @@ pub trait Host: Send + Sync {
         None
     }
 
-    /// Where `aidt bench` runs: services over a home of their own.
-    fn bed(&self) -> &dyn Bed;
+    /// Where `aidt bench` runs: services over a home of their own, and on servers under names of their own.
+    fn bed(&self, on: &BenchOn) -> Result<Box<dyn Bed>, HostError>;
 }
 
 /// Why the host could not do it.

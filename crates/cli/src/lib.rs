@@ -39,6 +39,6 @@ mod watch;
 pub use args::{Cli, Global, Service};
 pub use commands::run;
 pub use exit::Exit;
-pub use host::{Embed, Host, HostError, Serve, Serving};
+pub use host::{BenchOn, Embed, Host, HostError, Serve, Serving};
 pub use reference::reference;
 pub use terminal::{Interrupts, Terminal};

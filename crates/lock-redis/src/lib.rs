@@ -17,9 +17,11 @@ mod live;
 mod locks;
 mod options;
 mod outbox;
+mod remove;
 mod scripts;
 
 pub use fanout::{LIVE_BUFFER, LIVE_BYTES};
 pub use locks::RedisLocks;
 pub use options::{Options, OptionsError};
 pub use outbox::OUTBOX_BYTES;
+pub use remove::{RemoveError, remove};

@@ -12,7 +12,8 @@
 //!
 //! In reading order: [`Options`], `lane` (what of a partition is acked), `desk` (what was fetched),
 //! `pump` (fetching), `steps` and `commands` (the streams), `topics` and `keeper` (topics, and noticing that
-//! they are others: `docs/decisions/0007-lives-of-kafka-topics.md`), `lot` (where steps go), `publisher`, `queue`.
+//! they are others: `docs/decisions/0007-lives-of-kafka-topics.md`), `lot` (where steps go), `publisher`, `queue`;
+//! for benches: `limits` (what the broker can do alone) and `remove` (taking a stack away).
 
 #![forbid(unsafe_code)]
 
@@ -21,15 +22,19 @@ mod desk;
 mod error;
 mod keeper;
 mod lane;
+mod limits;
 mod lot;
 mod options;
 mod publisher;
 mod pump;
 mod queue;
+mod remove;
 mod report;
 mod steps;
 mod topics;
 
 pub use error::Error;
+pub use limits::Limits;
 pub use options::Options;
 pub use queue::KafkaQueue;
+pub use remove::remove;

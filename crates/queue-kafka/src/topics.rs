@@ -169,6 +169,23 @@ impl Topics {
         Ok(())
     }
 
+    /// Deletes topics, and what they hold.
+    pub(crate) fn delete(&self, topics: &[String]) -> Result<(), Error> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let deleted = block_on(self.admin.delete_topics(&names, &self.ask()));
+        for one in deleted.map_err(Error::kafka("delete topics"))? {
+            match one {
+                // Somebody else did.
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+                Err((topic, code)) => return Err(Error::Refused { operation: "delete", topic, code }),
+            }
+        }
+        Ok(())
+    }
+
     fn late(&self, operation: &'static str) -> Error {
         let seconds = self.options.request_timeout.as_secs();
         Error::Late { brokers: self.options.brokers.clone(), operation, seconds }

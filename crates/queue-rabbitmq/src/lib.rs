@@ -6,6 +6,7 @@
 //! - `frame` and `parcel`: several steps of one pool, or commands of one partition, share a message.
 //! - `topology` declares queues and notices lost ones; `incarnation` keeps the mark that tells owners.
 //! - `intake` is the consuming side, which `steps` and `commands` make streams of.
+//! - `limits` and `remove` are for benches: what the broker can do alone, and taking a stack away.
 //!
 //! What it cannot see: a purged queue. What was in it is published again when it was unclaimed for a minute.
 
@@ -17,6 +18,7 @@ mod frame;
 mod incarnation;
 mod intake;
 mod ledger;
+mod limits;
 mod link;
 mod names;
 mod nudge;
@@ -24,10 +26,13 @@ mod options;
 mod parcel;
 mod publish;
 mod queue;
+mod remove;
 mod steps;
 mod topology;
 mod watch;
 
 pub use error::Error;
+pub use limits::Limits;
 pub use options::Options;
 pub use queue::RabbitQueue;
+pub use remove::remove;

@@ -44,6 +44,11 @@ impl Names {
     pub(crate) fn incarnation(&self) -> String {
         format!("{}.incarnation", self.prefix)
     }
+
+    /// The queue that the broker's limits are measured with.
+    pub(crate) fn limits(&self) -> String {
+        format!("{}.limits", self.prefix)
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub(crate) use step_consumers::StepConsumers;
 pub(crate) use urls::{DatabaseUrl, LockUrl, QueueUrl};
 
 use crate::error::cannot;
-use aidt_cli::{HostError, Serve, Service};
+use aidt_cli::{BenchOn, HostError, Serve, Service};
 use aidt_client::Endpoint;
 use aidt_domain::{ErrorCode, Pool, ProcessId};
 use aidt_telemetry::{Telemetry, TraceContext};
@@ -89,6 +89,20 @@ impl Settings {
     pub(crate) fn embedded() -> Result<Self, HostError> {
         let settings = Self::read(&Source::new(&variable), &Serve::default(), true, cwd()?)?;
         settings.check_embedded()?;
+        Ok(settings)
+    }
+
+    /// Of `aidt bench`: over servers if it is told of a database server, embedded otherwise.
+    pub(crate) fn bench(on: &BenchOn) -> Result<Self, HostError> {
+        let BenchOn { database, queue, lock, .. } = on.clone();
+        let flags = Serve { database, queue, lock, ..Serve::default() };
+        let settings = Self::read(&Source::new(&variable), &flags, true, cwd()?)?;
+        // Each service will be in a process of its own; which one is asked for makes no difference here.
+        if settings.adapters.is_shared() {
+            settings.check(&[Service::Gateway])?
+        } else {
+            settings.check_embedded()?
+        }
         Ok(settings)
     }
 

@@ -150,8 +150,21 @@ pub struct ToolsCallArgs {
 /// `aidt bench`.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
-    /// w1: 200 runs of 10 steps each, submitted at once. w3: one idle run of 10 steps at a time.
+    /// w1: 200 runs of 10 steps each, submitted at once. w3: one idle run of 10 steps at a time. queued: the memory
+    /// of 10,000 runs of 10 steps that nobody takes.
     pub workload: aidt_bench::Workload,
+    /// postgres://…, to measure processes of each service over servers instead of this one; or AIDT_DATABASE_URL.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// Their queue: amqp://… or kafka://HOST:PORT,…; or AIDT_QUEUE_URL.
+    #[arg(long, value_name = "URL")]
+    pub queue: Option<String>,
+    /// Their locks and live fan-out: redis://…; or AIDT_LOCK_URL.
+    #[arg(long, value_name = "URL")]
+    pub lock: Option<String>,
+    /// Over servers, how many processes of each service; there is one gateway.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub replicas: u32,
     /// Text or json.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,

@@ -1,9 +1,9 @@
 //! A host that embeds nothing.
 
-use aidt_bench::{Bed, BedError, Bedded};
-use aidt_cli::{Embed, Host, HostError, Serve, Serving};
+use aidt_bench::Bed;
+use aidt_cli::{BenchOn, Embed, Host, HostError, Serve, Serving};
 use aidt_client::Endpoint;
-use aidt_domain::{RunId, ToolEntry};
+use aidt_domain::{ErrorCode, RunId, ToolEntry};
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -79,18 +79,7 @@ impl Host for TestHost {
         "a-key".to_owned()
     }
 
-    fn bed(&self) -> &dyn Bed {
-        self
-    }
-}
-
-#[async_trait]
-impl Bed for TestHost {
-    fn folder(&self) -> Result<PathBuf, BedError> {
-        Err("this host has no bed".into())
-    }
-
-    async fn start(&self, _: &Path) -> Result<Box<dyn Bedded>, BedError> {
-        Err("this host has no bed".into())
+    fn bed(&self, _: &BenchOn) -> Result<Box<dyn Bed>, HostError> {
+        Err(HostError::new(ErrorCode::InvalidArgument, "this host has no bed"))
     }
 }

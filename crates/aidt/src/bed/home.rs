@@ -1,9 +1,9 @@
-//! What `aidt bench` measures: every service of this binary, over a home of its own.
+//! Every service in this process, over a home of its own.
 
 use crate::home::{Home, HomeLock};
 use crate::settings::{self, DatabaseUrl, Settings};
 use crate::stack::{Plan, Stack};
-use aidt_bench::{Bed, BedError, Bedded, Counters};
+use aidt_bench::{Bed, BedError, Bedded, Counters, Limits, Party};
 use aidt_cli::Service;
 use aidt_client::Endpoint;
 use aidt_runtime::{Ids, SystemClock};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Beds in the home's folder, so on the disk that runs use.
-pub(crate) struct HomeBed;
+pub(super) struct HomeBed;
 
 struct Running {
     stack: Stack,
@@ -28,7 +28,15 @@ impl Bed for HomeBed {
         Ok(home.dir().to_owned())
     }
 
-    async fn start(&self, home: &Path) -> Result<Box<dyn Bedded>, BedError> {
+    fn stack(&self) -> Option<aidt_bench::Stack> {
+        None
+    }
+
+    async fn limits(&self) -> Result<Option<Limits>, BedError> {
+        Ok(None)
+    }
+
+    async fn start(&self, home: &Path, workers: bool) -> Result<Box<dyn Bedded>, BedError> {
         let mut settings = Settings::embedded()?;
         settings.adapters.database = DatabaseUrl::Sqlite(home.join("state.db"));
         settings.worker.workspaces = home.join("workspaces");
@@ -37,7 +45,7 @@ impl Bed for HomeBed {
         let plan = Plan {
             process: Ids::system(Arc::new(SystemClock::new())).process(),
             settings: &settings,
-            services: Service::ALL.to_vec(),
+            services: Service::ALL.into_iter().filter(|s| workers || *s != Service::ToolWorker).collect(),
             home: &home,
             embedded: true,
             listen: None,
@@ -58,17 +66,20 @@ impl Bedded for Running {
         self.endpoint.clone()
     }
 
-    fn counters(&self) -> Counters {
-        let spans = aidt_telemetry::spans_recorded();
-        let Some(c) = self.stack.sqlite.as_ref().map(|sqlite| sqlite.counters()) else {
-            return Counters { spans, ..Counters::default() };
-        };
-        Counters { statements: c.statements, rows: c.rows, transactions: c.transactions, fsyncs: c.fsyncs, spans }
+    fn counters(&self) -> Option<Counters> {
+        let c = self.stack.sqlite.as_ref()?.counters();
+        let (statements, rows, spans) = (c.statements, c.rows, aidt_telemetry::spans_recorded());
+        Some(Counters { statements, rows, transactions: c.transactions, fsyncs: c.fsyncs, spans })
     }
 
-    async fn stop(self: Box<Self>) {
+    fn parties(&self) -> Vec<Party> {
+        Vec::new()
+    }
+
+    async fn stop(self: Box<Self>) -> Result<(), BedError> {
         if let Err(error) = self.stack.stop().await {
             tracing::warn!(%error, "the bench's services did not end well");
         }
+        Ok(())
     }
 }
