@@ -80,6 +80,11 @@ impl Ledger {
         self.running.len()
     }
 
+    /// How many calls run, and results are owed.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.running.len() + self.kept.len()
+    }
+
     /// Whether nothing runs and nothing is owed.
     pub(crate) fn is_settled(&self) -> bool {
         self.running.is_empty() && self.kept.is_empty()

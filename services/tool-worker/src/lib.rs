@@ -20,6 +20,7 @@ mod outcome;
 mod session;
 mod sink;
 mod spans;
+mod stop;
 mod supervise;
 mod worker;
 

@@ -2,6 +2,7 @@
 
 use crate::calls::{Calls, Happened};
 use crate::outbox::Outbox;
+use crate::stop::Stop;
 use aidt_grants::SessionKey;
 use aidt_proto::v1::hub_frame::Frame as FromHub;
 use aidt_proto::v1::worker_frame::Frame as ToHub;
@@ -9,7 +10,6 @@ use aidt_proto::v1::{self, Call, Drain, HubFrame, Pong, Welcome};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 /// Without a sign of life for this many ping intervals, the session is lost.
@@ -63,35 +63,29 @@ impl<'a> Session<'a> {
         Ok(Self { calls, outbox, from_hub, key, silence, heard: Instant::now() })
     }
 
-    /// Serves until the stream breaks off, or `shutdown` was asked for and everything is settled. Running
-    /// calls have `grace` to end by themselves then. Not cancel safe: dropped, the session is over.
+    /// Serves until the stream breaks off, or it was told to stop and everything is settled. Running
+    /// calls have the grace to end by themselves then. Not cancel safe: dropped, the session is over.
     /// `slots` tells when there are to be more or fewer.
-    pub(crate) async fn run(
-        mut self,
-        shutdown: &CancellationToken,
-        grace: Duration,
-        mut slots: watch::Receiver<u32>,
-    ) -> End {
+    pub(crate) async fn run(mut self, stop: &Stop, mut slots: watch::Receiver<u32>) -> End {
         tokio::select! {
             biased;
             lost = self.serve() => return End::Lost(lost),
             // The sender lives in the worker.
             Ok(()) = slots.changed() => return End::Renewed,
-            () = shutdown.cancelled() => {}
+            () = stop.told() => {}
         }
         self.outbox.push(ToHub::Drain(Drain {}));
-        if let Some(lost) = self.serve_until_settled(grace).await {
+        if let Some(lost) = self.serve_until_settled(stop.end()).await {
             return End::Lost(lost);
         }
         self.calls.ledger.cancel_all();
-        let _ = self.serve_until_settled(FAREWELL).await;
+        let _ = self.serve_until_settled(Instant::now() + FAREWELL).await;
         self.farewell().await;
         End::Drained
     }
 
-    /// `None` when everything is settled or `limit` is over.
-    async fn serve_until_settled(&mut self, limit: Duration) -> Option<Status> {
-        let until = Instant::now() + limit;
+    /// `None` when everything is settled, or it is too late.
+    async fn serve_until_settled(&mut self, until: Instant) -> Option<Status> {
         while !self.calls.ledger.is_settled() || self.outbox.is_backlogged() {
             tokio::select! {
                 biased;

@@ -6,6 +6,7 @@ use crate::config::{Config, ConfigError, Error, Handle, Status as WorkerStatus};
 use crate::ledger::Owed;
 use crate::outbox::Outbox;
 use crate::session::{End, Session};
+use crate::stop::Stop;
 use aidt_domain::Clock;
 use aidt_proto::v1::hub_frame::Frame as FromHub;
 use aidt_proto::v1::worker_frame::Frame as ToHub;
@@ -64,37 +65,56 @@ impl ToolWorker {
     /// Serves until `shutdown`, then drains: no more calls are asked for, those that run end (at most
     /// `drain_grace`, then they are cancelled), and their results are delivered. Dropping the future stops
     /// at once: calls are dropped where they stand.
+    ///
+    /// What nobody took by the end of the grace is given up, and that is no error: the worker was told to stop,
+    /// and its owner learns by the step consumer's own end what it has to learn.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
         let Config { worker, backoff, max_backoff, .. } = &self.config;
         let mut backoff = Backoff::new(*worker, *backoff, *max_backoff);
-        let mut give_up = None;
+        let stop = Stop::new(shutdown, self.config.drain_grace);
         loop {
-            match self.session(&shutdown, &mut backoff).await {
+            match self.session(&stop, &mut backoff).await {
                 End::Drained => return Ok(()),
                 End::Renewed => continue,
                 End::Lost(status) if is_final(&status) => return Err(Error::Refused(Box::new(status))),
                 End::Lost(status) => self.lost(&status),
             }
-            if shutdown.is_cancelled() {
-                let until = *give_up.get_or_insert(Instant::now() + self.config.drain_grace);
-                if self.calls.ledger.is_settled() || Instant::now() >= until {
-                    return Ok(());
+            let pause = sleep(backoff.next());
+            if !stop.is_told() {
+                tokio::select! {
+                    biased;
+                    // It looks once more at once if it owes something: the last wait may have been a long one.
+                    () = stop.told() => backoff.reset(),
+                    () = meanwhile(&mut self.calls, pause) => {}
+                }
+            } else if !self.calls.ledger.is_settled() {
+                tokio::select! {
+                    biased;
+                    () = stop.over() => {}
+                    () = meanwhile(&mut self.calls, pause) => {}
                 }
             }
-            let pause = backoff.next();
-            let idle = self.calls.ledger.is_settled();
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled(), if idle => return Ok(()),
-                () = meanwhile(&mut self.calls, sleep(pause)) => {}
+            if stop.is_told() && (self.calls.ledger.is_settled() || Instant::now() >= stop.end()) {
+                let owed = self.calls.ledger.unsettled();
+                if owed > 0 {
+                    tracing::warn!(owed, "calls and results are given up: no step consumer took them in time");
+                }
+                return Ok(());
             }
         }
     }
 
-    async fn session(&mut self, shutdown: &CancellationToken, backoff: &mut Backoff) -> End {
+    async fn session(&mut self, stop: &Stop, backoff: &mut Backoff) -> End {
         let mut slots = self.slots.subscribe();
         self.calls.slots = *slots.borrow_and_update() as usize;
-        let Welcomed { outbox, from_hub, welcome, later } = match self.connect().await {
+        let owes = !self.calls.ledger.is_settled();
+        let too_late = async { if owes { stop.over().await } else { stop.told().await } };
+        let connected = tokio::select! {
+            biased;
+            connected = self.connect() => connected,
+            () = too_late => Err(Status::deadline_exceeded("no step consumer was found in time")),
+        };
+        let Welcomed { outbox, from_hub, welcome, later } = match connected {
             Ok(welcomed) => welcomed,
             Err(status) => return End::Lost(status),
         };
@@ -110,7 +130,7 @@ impl ToolWorker {
             trouble: None,
         });
         match Session::new(&mut self.calls, outbox, from_hub, &welcome, later) {
-            Ok(session) => session.run(shutdown, self.config.drain_grace, slots).await,
+            Ok(session) => session.run(stop, slots).await,
             Err(status) => End::Lost(status),
         }
     }
@@ -149,7 +169,7 @@ impl ToolWorker {
     }
 
     fn lost(&self, status: &Status) {
-        let trouble = format!("{}: {}", status.code().description(), status.message());
+        let trouble = format!("{}: {}", status.code().description(), told(status));
         self.status.send_if_modified(|known| {
             if known.session.is_none() && known.trouble.as_ref() == Some(&trouble) {
                 return false;
@@ -159,6 +179,15 @@ impl ToolWorker {
             true
         });
     }
+}
+
+/// What a status says, with its causes where it does not say them itself: of a certificate that is refused, the
+/// cause is all there is.
+fn told(status: &Status) -> String {
+    let causes = std::iter::successors(std::error::Error::source(status), |cause| cause.source());
+    causes.map(ToString::to_string).fold(status.message().to_owned(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// Waits for `other` while calls go on. Their results stay in the ledger; what they print is lost.

@@ -114,6 +114,14 @@ impl Hub {
         }
     }
 
+    /// Ends the next stream that the worker opens; false if it opens none any more.
+    pub(crate) async fn refuse(&mut self) -> bool {
+        let Some(mut stream) = self.streams.recv().await else { return false };
+        stream.frame().await;
+        stream.end(Status::unavailable("not here")).await;
+        true
+    }
+
     /// As [`Self::opened`], with the welcome that it wants.
     pub(crate) async fn welcomed(&mut self) -> (Stream, Hello) {
         let (stream, hello) = self.opened().await;

@@ -141,3 +141,56 @@ async fn an_idle_worker_without_a_hub_stops_at_once() {
     hub.shutdown.cancel();
     assert!((&mut hub.worker).await.unwrap().is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_owes_a_result_and_finds_nobody_stops_in_time() {
+    let grace = Duration::from_secs(2);
+    let mut hub = Hub::start_with(|c| c.drain_grace = grace);
+    let (mut stream, _) = hub.welcomed().await;
+    stream.call(&hub.call("debug.echo", "a", &json!({"value": 1}))).await;
+    stream.result().await;
+    drop(stream);
+    for _ in 0..12 {
+        hub.opened().await.0.end(Status::unavailable("not here")).await;
+    }
+    // It has heard that by now, and waits for seconds before it looks again.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let told = Instant::now();
+    hub.shutdown.cancel();
+    hub.opened().await.0.end(Status::unavailable("not here")).await;
+    assert!(told.elapsed() < Duration::from_millis(100), "it looks once more at once: {:?}", told.elapsed());
+    while hub.refuse().await {}
+    assert!((&mut hub.worker).await.unwrap().is_ok());
+    let took = told.elapsed();
+    assert!(took >= grace && took < grace + Duration::from_millis(100), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_never_answers_does_not_keep_a_worker_from_stopping() {
+    let grace = Duration::from_secs(2);
+    let mut hub = Hub::start_with(|c| c.drain_grace = grace);
+    let (mut stream, _) = hub.welcomed().await;
+    stream.call(&hub.call("debug.echo", "a", &json!({"value": 1}))).await;
+    stream.result().await;
+    drop(stream);
+    let (_silent, hello) = hub.opened().await;
+    assert_eq!(hello.unreported.len(), 1);
+    let told = Instant::now();
+    hub.shutdown.cancel();
+    assert!((&mut hub.worker).await.unwrap().is_ok());
+    assert!(told.elapsed() < grace + Duration::from_millis(100), "{:?}", told.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_or_fewer_slots_are_said_in_a_new_hello_and_what_runs_runs_on() {
+    let mut hub = Hub::start();
+    let (mut stream, hello) = hub.welcomed().await;
+    stream.call(&hub.call("debug.sleep", "a", &json!({"ms": 2_000}))).await;
+    stream.settled().await;
+    hub.handle.set_slots(hello.slots);
+    stream.settled().await;
+    hub.handle.set_slots(hello.slots + 1);
+    let (mut stream, renewed) = hub.welcomed().await;
+    assert_eq!((renewed.slots, renewed.running.len()), (hello.slots + 1, 1));
+    assert_eq!(stream.output().await, json!({"slept_ms": 2_000}));
+}
