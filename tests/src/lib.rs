@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests live outside: in real time, with real processes")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(feature = "servers")]
+mod authority;
 #[cfg(feature = "chaos")]
 pub mod chaos;
 mod dice;
@@ -20,6 +22,8 @@ mod tap;
 mod tree;
 pub mod verify;
 
+#[cfg(feature = "servers")]
+pub use authority::{Authority, Identity};
 pub use dice::Dice;
 pub use http::{Reply, request, request_within};
 pub use otlp::{Collector, SeenSpan};

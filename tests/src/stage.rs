@@ -153,6 +153,14 @@ impl Stage {
         Server::spawn(self.command(&[service]))
     }
 
+    /// Starts one with more settings.
+    #[must_use]
+    pub fn spawn_with(&self, service: &str, settings: &[(&str, String)]) -> Server {
+        let mut command = self.command(&[service]);
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
+        Server::spawn(command)
+    }
+
     /// Starts a tool worker that dials these.
     #[must_use]
     pub fn spawn_worker(&self, step_consumers: &[Server]) -> Server {

@@ -1,7 +1,7 @@
 //! A URL's scheme picks the adapter. Those of servers are cargo features, so that a build for a laptop can
 //! do without them.
 
-use crate::error::cannot;
+use crate::error::{cannot, shown};
 use crate::settings::{AdapterSettings, DatabaseUrl, LockUrl, QueueUrl};
 use aidt_cli::HostError;
 use aidt_domain::{Clock, ErrorCode, ProcessId};
@@ -11,6 +11,8 @@ use aidt_queue::Queue;
 use aidt_queue::memory::MemoryQueue;
 use aidt_store::Store;
 use aidt_store_sqlite::SqliteStore;
+#[cfg(feature = "kafka")]
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a thread of a process works with.
@@ -70,7 +72,7 @@ impl Opener {
         let queue: Arc<dyn Queue> = match &self.settings.queue {
             QueueUrl::Memory => Arc::clone(&self.queue) as Arc<dyn Queue>,
             QueueUrl::Amqp(url) => rabbitmq(url, self).await?,
-            QueueUrl::Kafka(brokers) => kafka(brokers, self).await?,
+            QueueUrl::Kafka { brokers, tls } => kafka(brokers, *tls, self).await?,
         };
         let locks: Arc<dyn Locks> = match &self.settings.lock {
             LockUrl::Memory => Arc::clone(&self.locks) as Arc<dyn Locks>,
@@ -85,8 +87,10 @@ async fn postgres(url: &str, settings: &AdapterSettings) -> Result<Store, HostEr
     let schema = settings.prefix.replace('-', "_");
     let mut options = aidt_store_postgres::Options::new(url, schema, settings.partitions);
     options.connections = settings.database_connections as usize;
+    options.ca.clone_from(&settings.ca);
     let store = aidt_store_postgres::PostgresStore::connect(options).await;
-    Ok(Store::new(store.map_err(|e| cannot(ErrorCode::Unavailable, "the database cannot be used", e))?))
+    let failed = |e| cannot(ErrorCode::Unavailable, cannot_be_used("the database", url.contains("sslmode=verify")), e);
+    Ok(Store::new(store.map_err(failed)?))
 }
 
 #[cfg(not(feature = "postgres"))]
@@ -98,9 +102,11 @@ async fn postgres(_: &str, _: &AdapterSettings) -> Result<Store, HostError> {
 async fn rabbitmq(urls: &str, opener: &Opener) -> Result<Arc<dyn Queue>, HostError> {
     let urls = urls.split(',').map(str::to_owned).collect();
     let (prefix, clock) = (opener.settings.prefix.clone(), Arc::clone(&opener.clock));
-    let options = aidt_queue_rabbitmq::Options::new(urls, prefix, opener.process, clock);
+    let mut options = aidt_queue_rabbitmq::Options::new(urls, prefix, opener.process, clock);
+    options.ca.clone_from(&opener.settings.ca);
+    let tls = options.urls.iter().any(|url| url.starts_with("amqps:"));
     let queue = aidt_queue_rabbitmq::RabbitQueue::connect(options).await;
-    Ok(queue.map_err(|e| cannot(ErrorCode::Unavailable, "RabbitMQ cannot be used", e))?)
+    Ok(queue.map_err(|e| cannot(ErrorCode::Unavailable, cannot_be_used("RabbitMQ", tls), e))?)
 }
 
 #[cfg(not(feature = "rabbitmq"))]
@@ -109,23 +115,46 @@ async fn rabbitmq(_: &str, _: &Opener) -> Result<Arc<dyn Queue>, HostError> {
 }
 
 #[cfg(feature = "kafka")]
-async fn kafka(brokers: &str, opener: &Opener) -> Result<Arc<dyn Queue>, HostError> {
+async fn kafka(brokers: &str, tls: bool, opener: &Opener) -> Result<Arc<dyn Queue>, HostError> {
     let partitions = opener.store.run_log.partitions();
-    let options = aidt_queue_kafka::Options::new(brokers, opener.settings.prefix.clone(), partitions);
+    let mut options = aidt_queue_kafka::Options::new(brokers, opener.settings.prefix.clone(), partitions);
+    if tls {
+        options.settings = kafka_over_tls(opener)?;
+    }
     let queue = aidt_queue_kafka::KafkaQueue::connect(options).await;
-    Ok(queue.map_err(|e| cannot(ErrorCode::Unavailable, "Kafka cannot be used", e))?)
+    Ok(queue.map_err(|e| cannot(ErrorCode::Unavailable, cannot_be_used("Kafka", tls), e))?)
+}
+
+/// What librdkafka is told.
+#[cfg(feature = "kafka-tls")]
+fn kafka_over_tls(opener: &Opener) -> Result<BTreeMap<String, String>, HostError> {
+    let ca = opener.settings.ca.iter().map(|ca| ("ssl.ca.pem".to_owned(), ca.clone()));
+    Ok(ca.chain([("security.protocol".to_owned(), "ssl".to_owned())]).collect())
+}
+
+#[cfg(all(feature = "kafka", not(feature = "kafka-tls")))]
+fn kafka_over_tls(_: &Opener) -> Result<BTreeMap<String, String>, HostError> {
+    Err(left_out("kafka-tls"))
 }
 
 #[cfg(not(feature = "kafka"))]
-async fn kafka(_: &str, _: &Opener) -> Result<Arc<dyn Queue>, HostError> {
+async fn kafka(_: &str, _: bool, _: &Opener) -> Result<Arc<dyn Queue>, HostError> {
     Err(left_out("kafka"))
 }
 
 #[cfg(feature = "redis")]
 async fn redis(url: &str, settings: &AdapterSettings) -> Result<Arc<dyn Locks>, HostError> {
-    let options = aidt_lock_redis::Options::new(url, settings.prefix.clone());
+    let mut options = aidt_lock_redis::Options::new(url, settings.prefix.clone());
+    options.ca.clone_from(&settings.ca);
     let locks = aidt_lock_redis::RedisLocks::connect(options).await;
-    Ok(Arc::new(locks.map_err(|e| cannot(ErrorCode::InvalidArgument, "Redis cannot be used", e))?))
+    let locks = locks.map_err(|e| cannot(ErrorCode::InvalidArgument, "Redis cannot be used", e))?;
+    // One that is away may come back; one whose certificate does not hold will not be believed later.
+    match locks.ready() {
+        Err(error) if url.starts_with("rediss:") && shown(&error).contains("certificate") => {
+            Err(cannot(ErrorCode::Unavailable, cannot_be_used("Redis", true), error))
+        }
+        _ => Ok(Arc::new(locks)),
+    }
 }
 
 #[cfg(not(feature = "redis"))]
@@ -133,9 +162,15 @@ async fn redis(_: &str, _: &AdapterSettings) -> Result<Arc<dyn Locks>, HostError
     Err(left_out("redis"))
 }
 
+/// What the error is about, and where its certificate is checked with what.
+fn cannot_be_used(what: &str, tls: bool) -> String {
+    let how = if tls { " over TLS (AIDT_TLS_CA_FILE names who may vouch for it)" } else { "" };
+    format!("{what} cannot be used{how}")
+}
+
 /// Built without the feature.
-#[cfg(not(all(feature = "kafka", feature = "postgres", feature = "rabbitmq", feature = "redis")))]
-fn left_out(feature: &str) -> HostError {
+#[cfg(not(all(feature = "kafka-tls", feature = "postgres", feature = "rabbitmq", feature = "redis", feature = "s3")))]
+pub(crate) fn left_out(feature: &str) -> HostError {
     let message = format!("this build was made without the adapter '{feature}': build with `--features {feature}`");
     HostError::new(ErrorCode::InvalidArgument, message)
 }

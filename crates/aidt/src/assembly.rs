@@ -1,6 +1,7 @@
 //! From settings and adapters to services that run.
 
 use crate::adapters::{Adapters, Opener};
+use crate::artifacts;
 use crate::gateway::gateway;
 use crate::health::{Health, Parts as HealthParts};
 use crate::inner_loop::{InnerLoop, InnerLoopParts, Stops};
@@ -10,7 +11,9 @@ use crate::owner::OwnerService;
 use crate::presence;
 use crate::stack::{Plan, Stack};
 use crate::step_consumer::StepConsumerParts;
+use crate::tls;
 use crate::tool_worker::Workers;
+use aidt_artifacts::Artifacts;
 use aidt_cli::{HostError, Service};
 use aidt_domain::{Clock, ProcessId};
 use aidt_gateway::{Gateway, Limits};
@@ -43,6 +46,7 @@ impl Assembly<'_> {
     pub(crate) async fn start(
         self,
         bound: Option<(TcpListener, SocketAddr)>,
+        for_health: Option<(TcpListener, SocketAddr)>,
         resumed: usize,
     ) -> Result<Stack, HostError> {
         let (listener, address) = bound.unzip();
@@ -50,7 +54,10 @@ impl Assembly<'_> {
         let steps = self.steps(&token)?;
         let (hub, driver) = steps.as_ref().map(StepConsumerParts::hub).unzip();
         let (pipe, dialled) = self.pipe(hub.is_some());
-        let workers = self.runs(Service::ToolWorker).then(|| self.workers(token, pipe));
+        let workers = match self.runs(Service::ToolWorker) {
+            true => Some(self.workers(token, pipe).await?),
+            false => None,
+        };
         let view = workers.as_ref().map(Workers::view);
         let life = Life::new(self.process);
         // Others are to know this owner before it takes anything from them.
@@ -66,13 +73,17 @@ impl Assembly<'_> {
             state: Mutex::default(),
         });
         let listeners_stop = CancellationToken::new();
-        let gateway = self.gateway(&health, &listeners_stop)?;
+        let gateway = self.gateway(&health, &listeners_stop).await?;
         let mut listeners = JoinSet::new();
         let socket = self.listen_on_socket(gateway.as_ref(), hub.as_ref(), &listeners_stop, &mut listeners)?;
-        let mut listening = listener.map(|listener| Listening { listener, router: router(&health, &gateway, &hub) });
+        let tls = self.plan.settings.worker.tls.as_ref().filter(|_| hub.is_some() && gateway.is_none());
+        let tls = tls.map(tls::server).transpose()?;
+        let mut listening =
+            listener.map(|listener| Listening { listener, router: router(&health, &gateway, &hub), tls });
+        let how = for_health.map(|(listener, _)| Listening { listener, router: health.router(), tls: None });
         // The thread that talks to workers serves them, unless people are served there, too.
         let for_workers = if gateway.is_none() && hub.is_some() { listening.take() } else { None };
-        if let Some(listening) = listening {
+        for listening in listening.into_iter().chain(how) {
             let stop = listeners_stop.clone();
             listeners.spawn(async move {
                 if let Err(error) = listening.serve(stop).await {
@@ -161,9 +172,10 @@ impl Assembly<'_> {
         (hub && self.runs(Service::ToolWorker)).then(|| mpsc::channel(4)).unzip()
     }
 
-    fn workers(&self, token: String, pipe: Option<mpsc::Sender<DuplexStream>>) -> Workers {
+    async fn workers(&self, token: String, pipe: Option<mpsc::Sender<DuplexStream>>) -> Result<Workers, HostError> {
+        let artifacts = artifacts::open(&self.plan.settings.adapters).await?;
         let with = (Arc::clone(&self.clock), Arc::clone(&self.ids));
-        Workers::new(self.plan.settings, self.plan.roots.clone(), token, self.grace(), pipe, with)
+        Workers::new(self.plan.settings, self.plan.roots.clone(), token, self.grace(), pipe, artifacts, with)
     }
 
     /// Registers this process and beats for it, unless its step consumer does or it has no store.
@@ -183,10 +195,11 @@ impl Assembly<'_> {
         OwnerService::start(opener, self.process, environment, clock, policy).await.map(Some)
     }
 
-    fn gateway(&self, health: &Health, stop: &CancellationToken) -> Result<Option<Gateway>, HostError> {
+    async fn gateway(&self, health: &Health, stop: &CancellationToken) -> Result<Option<Gateway>, HostError> {
         let Some(adapters) = self.adapters.clone().filter(|_| self.runs(Service::Gateway)) else { return Ok(None) };
         let with = (Arc::clone(&self.clock), Arc::clone(&self.ids));
-        gateway(adapters, Arc::clone(&self.catalogue), with, health.clone(), stop.clone()).map(Some)
+        let artifacts = artifacts::open(&self.plan.settings.adapters).await?.map(|a| a as Arc<dyn Artifacts>);
+        gateway(adapters, artifacts, Arc::clone(&self.catalogue), with, health.clone(), stop.clone()).map(Some)
     }
 
     /// The API and the hub, for other commands and workers of this home.

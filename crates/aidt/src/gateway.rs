@@ -3,6 +3,7 @@
 use crate::adapters::Adapters;
 use crate::error::cannot;
 use crate::health::Health;
+use aidt_artifacts::Artifacts;
 use aidt_cli::HostError;
 use aidt_domain::{Clock, ErrorCode};
 use aidt_gateway::{Config, Gateway, Ports};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// A gateway over these adapters; `stop` ends its streams.
 pub(crate) fn gateway(
     adapters: Adapters,
+    artifacts: Option<Arc<dyn Artifacts>>,
     catalogue: Arc<Catalogue>,
     (clock, ids): (Arc<dyn Clock>, Arc<Ids>),
     health: Health,
@@ -24,6 +26,7 @@ pub(crate) fn gateway(
         store,
         queue,
         locks,
+        artifacts,
         catalogue,
         clock,
         ids: Arc::new(move || ids.run().0),

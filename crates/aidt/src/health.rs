@@ -76,7 +76,8 @@ impl Health {
         if state.draining {
             reasons.push("draining".to_owned());
         }
-        reasons.extend(state.store.iter().chain(&state.queue).cloned());
+        reasons.extend(state.store.iter().cloned());
+        reasons.extend(state.queue.iter().filter(|_| self.needs_queue()).cloned());
         if let Some(owner) = &self.0.owner {
             let status = owner.status();
             let share = aidt_completion_consumer::share_of(self.0.process, &state.owners, state.partitions);
@@ -87,6 +88,7 @@ impl Health {
             }
             reasons.extend(status.trouble);
         }
+        reasons.extend(self.0.workers.iter().filter_map(WorkersView::serves_nothing));
         if let Some(workers) = self.0.workers.as_ref().filter(|w| !w.is_connected()) {
             let trouble = workers.troubles().into_iter().next();
             let trouble = trouble.unwrap_or_else(|| "not dialled yet".to_owned());
@@ -95,9 +97,17 @@ impl Health {
         reasons
     }
 
+    /// A gateway accepts into the inbox, and a nudge that is not carried costs a second (protocol.md §3).
+    fn needs_queue(&self) -> bool {
+        self.0.services.iter().any(|s| matches!(s, Service::CompletionConsumer | Service::StepConsumer))
+    }
+
     /// What does not keep it from working.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let mut notes: Vec<String> = self.state().locks.iter().cloned().collect();
+        let state = self.state();
+        let mut notes: Vec<String> = state.locks.iter().cloned().collect();
+        notes.extend(state.queue.iter().filter(|_| !self.needs_queue()).cloned());
+        drop(state);
         if let Some(hub) = &self.0.hub
             && !hub.workers().iter().any(|w| w.connected)
         {
@@ -175,5 +185,29 @@ async fn answer<T, E: std::error::Error + 'static>(
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(format!("{what}: {}", shown(&error))),
         Err(_) => Err(format!("{what} does not answer within {} s", ANSWER_WITHIN.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn health(services: &[Service]) -> Health {
+        let process = ProcessId(Uuid::nil());
+        let (services, state) =
+            (services.to_vec(), State { queue: Some("the queue: gone".to_owned()), ..State::default() });
+        let state = Mutex::new(state);
+        Health::new(Parts { process, services, adapters: None, owner: None, hub: None, workers: None, state })
+    }
+
+    #[test]
+    fn a_gateway_is_ready_without_the_queue_and_who_lives_by_it_is_not() {
+        let gateway = health(&[Service::Gateway]);
+        assert_eq!((gateway.reasons(), gateway.notes()), (Vec::new(), vec!["the queue: gone".to_owned()]));
+        for service in [Service::CompletionConsumer, Service::StepConsumer] {
+            let health = health(&[Service::Gateway, service]);
+            assert_eq!((health.reasons(), health.notes()), (vec!["the queue: gone".to_owned()], Vec::new()));
+        }
     }
 }

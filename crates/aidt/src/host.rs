@@ -227,7 +227,7 @@ impl Host for BinaryHost {
     }
 
     fn catalogue(&self, tools: Option<&Path>) -> Result<Vec<ToolEntry>, HostError> {
-        Ok(stack::catalogue(tools)?.iter().cloned().collect())
+        Ok(stack::catalogue(tools, &settings::worker_pool()?)?.iter().cloned().collect())
     }
 
     fn workspace(&self, run: RunId) -> Option<PathBuf> {

@@ -1,13 +1,16 @@
 //! Where a process listens: one TCP address for whatever it serves, and embedded the home's socket.
 
 use crate::error::cannot;
+use crate::tls::TlsListener;
 use aidt_cli::HostError;
 use aidt_domain::ErrorCode;
 use aidt_gateway::Limits;
 use axum::Router;
 use axum::serve::ListenerExt as _;
+use rustls::ServerConfig;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Listening {
     pub(crate) listener: TcpListener,
     pub(crate) router: Router,
+    /// Only for whom it believes.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
 impl Listening {
@@ -22,6 +27,10 @@ impl Listening {
     pub(crate) async fn serve(self, stop: CancellationToken) -> std::io::Result<()> {
         self.listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        if let Some(tls) = self.tls {
+            aidt_gateway::serve(TlsListener::new(listener, tls), self.router, Limits::default(), stop).await;
+            return Ok(());
+        }
         // Frames are small: they must not wait for the ack of the one before.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         aidt_gateway::serve(listener, self.router, Limits::default(), stop).await;

@@ -4,11 +4,12 @@
 //! In reading order: `settings` (where every value comes from), `home` (who embeds), `adapters` (a URL's
 //! scheme picks one), `stack` (the services of this process), `assembly` (how they are put together), one
 //! file a service (`gateway`, `owner`, `step_consumer` and `tool_worker` in `inner_loop`), `presence` and
-//! `health` (what others see of the process), `host` (what the commands need of it).
+//! `health` (what others see of the process), `tls` (workers of other machines), `host` (what the commands need of it).
 
 #![forbid(unsafe_code)]
 
 mod adapters;
+mod artifacts;
 mod assembly;
 mod bed;
 mod error;
@@ -24,6 +25,7 @@ mod presence;
 mod settings;
 mod stack;
 mod step_consumer;
+mod tls;
 mod tool_worker;
 mod workers;
 
@@ -43,6 +45,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FLUSH: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    tls::install_provider();
     let mut cli = Cli::parse();
     let terminal = Terminal::of_process(&cli.global);
     // One id names this life wherever it is seen: in the store, in traces and in metrics.

@@ -12,7 +12,7 @@ use crate::listen::{self, Socket};
 use crate::owner::OwnerService;
 use crate::settings::Settings;
 use aidt_cli::{HostError, Service};
-use aidt_domain::{Clock, ErrorCode, ProcessId, Project, RunState};
+use aidt_domain::{Clock, ErrorCode, Pool, ProcessId, Project, RunState, ToolEntry};
 use aidt_plan::Catalogue;
 use aidt_policy::{ActivePolicy, Bundle};
 use aidt_runtime::{Ids, SystemClock};
@@ -72,9 +72,13 @@ pub(crate) struct Stack {
 impl Stack {
     /// Starts what was asked for. What can be refused is refused before anything is opened.
     pub(crate) async fn start(plan: Plan<'_>) -> Result<Self, HostError> {
-        let catalogue = Arc::new(catalogue(plan.tools)?);
+        let catalogue = Arc::new(catalogue(plan.tools, &plan.settings.worker.pool)?);
         let policy = Arc::new(ActivePolicy::new(bundle(plan.policy)?));
         let bound = match plan.listen {
+            Some(address) => Some(listen::bind(address).await?),
+            None => None,
+        };
+        let for_health = match plan.settings.health_listen.filter(|_| plan.listen.is_some()) {
             Some(address) => Some(listen::bind(address).await?),
             None => None,
         };
@@ -95,7 +99,7 @@ impl Stack {
             _ => 0,
         };
         let assembly = Assembly { plan: &plan, clock, ids, process, opener, adapters, catalogue, policy };
-        assembly.start(bound, resumed).await
+        assembly.start(bound, for_health, resumed).await
     }
 
     /// Waits until everything here can do its work.
@@ -188,9 +192,10 @@ async fn left_behind(adapters: &Adapters, process: ProcessId) -> Result<usize, H
     Ok(page.items.len())
 }
 
-/// The built-in tools, and those of the operator's folder.
-pub(crate) fn catalogue(dir: Option<&Path>) -> Result<Catalogue, HostError> {
-    let mut catalogue = Catalogue::new(aidt_tools::catalogue());
+/// The built-in tools, in their pool, and those of the operator's folder.
+pub(crate) fn catalogue(dir: Option<&Path>, pool: &Pool) -> Result<Catalogue, HostError> {
+    let built_in = aidt_tools::catalogue().into_iter().map(|entry| ToolEntry { pool: pool.clone(), ..entry });
+    let mut catalogue = Catalogue::new(built_in.collect());
     if let Some(dir) = dir {
         catalogue
             .load_dir(dir)

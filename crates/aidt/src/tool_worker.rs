@@ -2,15 +2,20 @@
 //! slots shared out among them.
 
 use crate::settings::{Settings, StepConsumers};
+use crate::tls;
+use aidt_artifacts::ObjectArtifacts;
+use aidt_cli::HostError;
 use aidt_client::Endpoint;
 use aidt_domain::{Clock, WorkerId};
 use aidt_runtime::Ids;
 use aidt_tool_worker::{Config, Handle, Token, ToolWorker};
-use aidt_tools::{Tool, WorkspaceConfig, Workspaces};
+use aidt_tools::{LargeOutputs, Tool, WorkspaceConfig, Workspaces};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +39,12 @@ enum Dial {
     /// In this process: the other end of a new pipe is handed to its server. The hop is gRPC all the same.
     Pipe(mpsc::Sender<DuplexStream>),
     At(Endpoint),
+    /// Over TLS: who has to be there, and where that is.
+    Tls {
+        config: Arc<ClientConfig>,
+        host: String,
+        address: String,
+    },
 }
 
 /// Who is dialled, by address.
@@ -46,14 +57,19 @@ pub(crate) struct Workers {
     tools: Vec<Arc<dyn Tool>>,
     pipe: Option<mpsc::Sender<DuplexStream>>,
     told: Vec<StepConsumers>,
+    tls: Option<Arc<ClientConfig>>,
     clock: Arc<dyn Clock>,
     ids: Arc<Ids>,
     view: WorkersView,
 }
 
 /// How they are. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct WorkersView(Arc<Mutex<Handles>>);
+#[derive(Clone)]
+pub(crate) struct WorkersView {
+    handles: Arc<Mutex<Handles>>,
+    /// How many tools each of them has.
+    tools: usize,
+}
 
 /// By address and life: a step consumer may be back before the worker of its last life has drained.
 type Handles = BTreeMap<(String, WorkerId), Handle>;
@@ -88,15 +104,21 @@ impl Workers {
         token: String,
         drain: Duration,
         pipe: Option<mpsc::Sender<DuplexStream>>,
+        artifacts: Option<Arc<ObjectArtifacts>>,
         (clock, ids): (Arc<dyn Clock>, Arc<Ids>),
-    ) -> Self {
+    ) -> Result<Self, HostError> {
         let worker = &settings.worker;
         let mut config =
             Config::new(ids.worker(), "built-in".to_owned(), worker.pool.clone(), worker.slots, Token::Fixed(token));
         config.drain_grace = drain;
-        let tools = tools(settings, roots);
+        config.large_outputs = artifacts.clone().map(|artifacts| LargeOutputs::new(artifacts));
+        let tls = worker.tls.as_ref().map(tls::client).transpose()?;
+        // What the home alone keeps, other workers cannot see.
+        let shared = artifacts.filter(|_| settings.adapters.artifacts_are_shared);
+        let tools = tools(settings, roots, shared);
         let (slots, told) = (worker.slots, worker.step_consumers.clone());
-        Self { config, slots, tools, pipe, told, clock, ids, view: WorkersView::default() }
+        let view = WorkersView { handles: Arc::default(), tools: tools.len() };
+        Ok(Self { config, slots, tools, pipe, told, tls, clock, ids, view })
     }
 
     pub(crate) fn view(&self) -> WorkersView {
@@ -170,17 +192,25 @@ impl Workers {
     /// Who is there. `None` when a name could not be looked up: then all stays as it is.
     fn look_up(&self, after: Duration) -> impl Future<Output = Option<Dialled>> + Send + 'static {
         let (told, pipe, slots) = (self.told.clone(), self.pipe.clone(), self.slots as usize);
+        let tls = self.tls.clone();
         async move {
             tokio::time::sleep(after).await;
             let mut dialled: Dialled = pipe.into_iter().map(|pipe| (HERE.to_owned(), Dial::Pipe(pipe))).collect();
             for told in told {
                 match told {
                     StepConsumers::At(endpoint) => drop(dialled.insert(endpoint.to_string(), Dial::At(endpoint))),
+                    StepConsumers::Tls { host, port } => {
+                        let config = tls.clone().expect("the settings were refused without it");
+                        let address = match host.contains(':') {
+                            true => format!("[{host}]:{port}"),
+                            false => format!("{host}:{port}"),
+                        };
+                        drop(dialled.insert(format!("https://{address}"), Dial::Tls { config, host, address }));
+                    }
                     StepConsumers::Named { host, port } => {
                         let found = tokio::net::lookup_host((host.as_str(), port)).await;
                         let found = found.inspect_err(|error| tracing::warn!(host, %error, "cannot look up a name"));
-                        let endpoints = found.ok()?.map(|address| Endpoint::Tcp(address.to_string()));
-                        dialled.extend(endpoints.map(|endpoint| (endpoint.to_string(), Dial::At(endpoint))));
+                        dialled.extend(found.ok()?.map(|address| named(tls.as_ref(), &host, address)));
                     }
                 }
             }
@@ -192,7 +222,7 @@ impl Workers {
 
 impl WorkersView {
     fn handles(&self) -> MutexGuard<'_, Handles> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether any is welcome somewhere.
@@ -200,11 +230,27 @@ impl WorkersView {
         self.handles().values().any(|handle| handle.status().session.is_some())
     }
 
+    /// Why it is welcome and of no use: no step consumer lists any of its tools for its pool.
+    pub(crate) fn serves_nothing(&self) -> Option<String> {
+        let handles = self.handles();
+        let welcome: Vec<_> = handles.values().map(Handle::status).filter(|s| s.session.is_some()).collect();
+        let first = welcome.first()?.refused.first()?;
+        welcome.iter().all(|s| s.refused.len() >= self.tools).then(|| {
+            let all = "AIDT_WORKER_POOL has to be the same for gateway, step consumers and tool workers";
+            format!("tool-worker: every tool is refused ({first}): {all}")
+        })
+    }
+
     /// Where it is not, and why.
     pub(crate) fn troubles(&self) -> Vec<String> {
         let handles = self.handles();
         let troubles = handles.iter().filter_map(|((at, _), handle)| Some((at, handle.status().trouble?)));
-        troubles.map(|(at, trouble)| format!("tool-worker at {at}: {trouble}")).collect()
+        // A step consumer that does not believe a certificate ends the connection, and that is all that is seen here.
+        let hint = |at: &str, trouble: &str| {
+            let over_tls = at.starts_with("https://") && !trouble.contains("AIDT_WORKER_TLS_");
+            if over_tls { " (does it believe AIDT_WORKER_TLS_CERT_FILE? its log says)" } else { "" }
+        };
+        troubles.map(|(at, trouble)| format!("tool-worker at {at}: {trouble}{}", hint(at, &trouble))).collect()
     }
 }
 
@@ -212,6 +258,21 @@ impl WorkersView {
 fn shares(slots: u32, parts: usize) -> impl Iterator<Item = u32> {
     let parts = u32::try_from(parts).unwrap_or(u32::MAX).max(1);
     (0..parts).map(move |n| (slots / parts + u32::from(n < slots % parts)).max(1))
+}
+
+/// One address of a name. Whoever is there has to be who the name says.
+fn named(tls: Option<&Arc<ClientConfig>>, host: &str, address: SocketAddr) -> (String, Dial) {
+    let address = address.to_string();
+    match tls {
+        Some(config) => {
+            let config = Arc::clone(config);
+            (format!("https://{address}"), Dial::Tls { config, host: host.to_owned(), address })
+        }
+        None => {
+            let endpoint = Endpoint::Tcp(address);
+            (endpoint.to_string(), Dial::At(endpoint))
+        }
+    }
 }
 
 fn channel(dial: &Dial) -> Result<Channel, tonic::transport::Error> {
@@ -226,6 +287,13 @@ fn channel(dial: &Dial) -> Result<Channel, tonic::transport::Error> {
             http("localhost")?.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
                 let path = path.clone();
                 async move { Ok::<_, std::io::Error>(TokioIo::new(tokio::net::UnixStream::connect(path).await?)) }
+            }))
+        }
+        Dial::Tls { config, host, address } => {
+            let (config, host, address) = (Arc::clone(config), host.clone(), address.clone());
+            http("hub.invalid")?.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+                let (config, host, address) = (Arc::clone(&config), host.clone(), address.clone());
+                async move { Ok::<_, std::io::Error>(TokioIo::new(tls::connect(config, &host, &address).await?)) }
             }))
         }
         Dial::Pipe(dial) => {
@@ -244,12 +312,17 @@ fn channel(dial: &Dial) -> Result<Channel, tonic::transport::Error> {
 }
 
 /// The built-in tools. Local repositories may be cloned from under `roots`.
-fn tools(settings: &Settings, roots: Vec<PathBuf>) -> Vec<Arc<dyn Tool>> {
+fn tools(settings: &Settings, roots: Vec<PathBuf>, shared: Option<Arc<ObjectArtifacts>>) -> Vec<Arc<dyn Tool>> {
     let mut config = WorkspaceConfig::new(settings.worker.workspaces.clone());
     config.allowed_roots = roots;
     config.base = Some(settings.cwd.clone());
     config.git_env = vec![("PATH".to_owned(), settings.path.clone())];
-    aidt_tools::builtin(&Arc::new(Workspaces::new(config)))
+    let workspaces = match shared {
+        Some(files) => Workspaces::new(config).shared(files),
+        None => Workspaces::new(config),
+    };
+    let tools = aidt_tools::builtin(&Arc::new(workspaces));
+    tools.into_iter().map(|tool| aidt_tools::in_pool(tool, &settings.worker.pool)).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use aidt_artifacts::{ArtifactError, Kind, ObjectArtifacts};
 use object_store_aws::aws::{AmazonS3, AmazonS3Builder};
 use object_store_aws::path::Path;
 use object_store_aws::prefix::PrefixStore;
-use object_store_aws::{ClientOptions, Error, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store_aws::{Certificate, ClientOptions, Error, ObjectStore, ObjectStoreExt as _, RetryConfig};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,10 +43,15 @@ pub async fn open(options: &Options) -> Result<ObjectArtifacts, ArtifactError> {
 }
 
 fn build(options: &Options, bucket: &str) -> Result<AmazonS3, Error> {
-    let client = ClientOptions::new()
+    let mut client = ClientOptions::new()
         .with_allow_http(options.endpoint.as_ref().is_some_and(|e| e.starts_with("http:")))
         .with_connect_timeout(CONNECT_TIMEOUT)
         .with_timeout(options.request_timeout);
+    if let Some(ca) = &options.ca {
+        for certificate in Certificate::from_pem_bundle(ca.as_bytes())? {
+            client = client.with_root_certificate(certificate);
+        }
+    }
     let retry = RetryConfig { max_retries: RETRIES.0, retry_timeout: RETRIES.1, ..RetryConfig::default() };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)

@@ -19,6 +19,8 @@ pub struct Options {
     pub virtual_hosted: bool,
     /// Whether `http://` is allowed beyond loopback, where others may read what goes over it.
     pub allow_http: bool,
+    /// PEM certificates that may vouch for the server, beside the system's.
+    pub ca: Option<String>,
     /// The largest artifact, in bytes.
     pub limit: u64,
     /// The longest that one request may take; a few are tried.
@@ -54,6 +56,7 @@ impl Options {
             region: "us-east-1".to_owned(),
             keys,
             allow_http: false,
+            ca: None,
             limit: aidt_artifacts::DEFAULT_LIMIT,
             request_timeout: Duration::from_secs(30),
         }

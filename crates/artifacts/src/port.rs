@@ -46,7 +46,7 @@ pub struct ArtifactRef {
 
 /// A store of artifacts.
 #[async_trait]
-pub trait Artifacts: Send + Sync {
+pub trait Artifacts: std::fmt::Debug + Send + Sync {
     /// Stores bytes; once it returns they are durable. Cancel safe in that doing it again is harmless.
     async fn put(&self, project: &Project, bytes: Bytes) -> Result<ArtifactRef, ArtifactError>;
 

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod artifact;
 mod clock;
 mod command;
 mod decision;
@@ -19,6 +20,7 @@ mod row;
 mod snapshot;
 mod state;
 
+pub use artifact::Claim;
 pub use clock::{Clock, Timestamp};
 pub use command::{Actor, Command, CommandBody, Judged, ResolveAs, RetryScope, Start};
 pub use decision::{Decision, Verdict};

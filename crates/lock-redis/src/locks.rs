@@ -10,7 +10,7 @@ use aidt_lock::gcra::Rate;
 use aidt_lock::{Kind, Lease, Live, LockError, Locks, Permit};
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, ProtocolVersion};
+use redis::{AsyncConnectionConfig, FromRedisValue, ProtocolVersion};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,9 +47,8 @@ impl RedisLocks {
     /// runtime that lives as long as this.
     pub async fn connect(options: Options) -> Result<Self, OptionsError> {
         options.check_prefix()?;
-        let invalid = |source| OptionsError::Url { source };
-        let open = |protocol| Client::open(options.connection_info(protocol)?).map_err(invalid);
-        let (for_commands, for_subscriptions) = (open(ProtocolVersion::RESP2)?, open(ProtocolVersion::RESP3)?);
+        let (for_commands, for_subscriptions) =
+            (options.client(ProtocolVersion::RESP2)?, options.client(ProtocolVersion::RESP3)?);
         let (commands, subscriptions) = (Link::new(), Link::new());
         let (outbox, fanout) = (Arc::<Outbox>::default(), Arc::<Fanout>::default());
 

@@ -1,15 +1,20 @@
 //! Which Redis, and how patiently.
 
 use redis::io::tcp::TcpSettings;
-use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisError};
+use redis::{
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisError, TlsCertificates,
+};
 use std::fmt;
 use std::time::Duration;
 
 /// How to reach Redis.
 #[derive(Clone)]
 pub struct Options {
-    /// `redis://[user:password@]host[:port][/database]`, or `unix:///path`. Channels ignore the database.
+    /// `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, or `unix:///path`. Channels ignore
+    /// the database.
     pub url: String,
+    /// PEM certificates that may vouch for the server, instead of the system's.
+    pub ca: Option<String>,
     /// What all keys and channels start with: 1 to 64 ASCII letters, digits, `-`, `_` and `.`.
     pub prefix: String,
     /// How long connecting may take, in the background.
@@ -24,6 +29,7 @@ impl Options {
     pub fn new(url: impl Into<String>, prefix: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            ca: None,
             prefix: prefix.into(),
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_millis(500),
@@ -35,6 +41,19 @@ impl Options {
         let redis = info.redis_settings().clone().set_protocol(protocol);
         // Off by default there, and every call here is small and waited for.
         Ok(info.set_redis_settings(redis).set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+    }
+
+    /// A client that does not connect yet.
+    pub(crate) fn client(&self, protocol: ProtocolVersion) -> Result<Client, OptionsError> {
+        let info = self.connection_info(protocol)?;
+        let client = match &self.ca {
+            Some(ca) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
+                let certificates = TlsCertificates { client_tls: None, root_cert: Some(ca.clone().into_bytes()) };
+                Client::build_with_tls(info, certificates)
+            }
+            _ => Client::open(info),
+        };
+        client.map_err(|source| OptionsError::Url { source })
     }
 
     pub(crate) fn check_prefix(&self) -> Result<(), OptionsError> {
@@ -89,10 +108,10 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for bad in ["", "localhost", "http://localhost", "memory:", "rediss://localhost"] {
+        for bad in ["", "localhost", "http://localhost", "memory:"] {
             assert!(Options::new(bad, "a").connection_info(ProtocolVersion::RESP2).is_err(), "{bad:?}");
         }
-        for good in ["redis://localhost", "redis://user:secret@localhost:6380/3", "unix:///run/redis.sock"] {
+        for good in ["redis://localhost", "rediss://user:secret@localhost:6380/3", "unix:///run/redis.sock"] {
             let info = Options::new(good, "a").connection_info(ProtocolVersion::RESP3).unwrap();
             assert!(info.tcp_settings().nodelay());
             assert_eq!(info.redis_settings().protocol(), ProtocolVersion::RESP3);

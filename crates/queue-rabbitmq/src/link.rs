@@ -7,7 +7,7 @@
 use crate::error::{Error, within};
 use futures::StreamExt as _;
 use lapin::tcp::{AMQPUriTcpExt as _, AsyncTcpStream, OwnedTLSConfig};
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd as _;
@@ -33,6 +33,7 @@ enum State {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) uris: Vec<AMQPUri>,
+    pub(crate) ca: Option<String>,
     /// Shown by the broker's tools.
     pub(crate) name: String,
     pub(crate) connect_timeout: Duration,
@@ -145,14 +146,19 @@ async fn connect(uri: &AMQPUri, settings: &Settings) -> Result<(Connection, Arc<
     let properties = ConnectionProperties::default().with_connection_name(settings.name.as_str().into());
     let runtime = lapin::runtime::default_runtime().map_err(Error::amqp("starting a connection"))?;
     let (handle, reactor) = (Arc::clone(&socket), runtime.clone());
+    let tls = OwnedTLSConfig { cert_chain: settings.ca.clone(), ..OwnedTLSConfig::default() };
     let dial = async move |uri: AMQPUri, _| {
-        let tls = OwnedTLSConfig::default();
-        let stream = uri.connect_with_config_async(tls.as_ref(), &reactor).await?;
+        // The socket first, so that there is a second handle of it before TLS is upon it.
+        let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri.clone() };
+        let stream = plain.connect_with_config_async(tls.as_ref(), &reactor).await?;
         if let AsyncTcpStream::Plain(plain) = &stream {
             let second = TcpStream::from(plain.get_ref().as_fd().try_clone_to_owned()?);
             *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(second);
         }
-        Ok(stream)
+        match uri.scheme {
+            AMQPScheme::AMQP => Ok(stream),
+            AMQPScheme::AMQPS => Ok(stream.into_tls(&uri.authority.host, tls.as_ref()).await?),
+        }
     };
     let connecting = Connection::connector(uri.clone(), runtime, dial, properties);
     let connected = within("connecting", settings.connect_timeout, connecting).await;

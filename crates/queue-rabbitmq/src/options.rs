@@ -10,8 +10,10 @@ use std::time::Duration;
 /// Where the brokers are, and how long to wait for them.
 #[derive(Clone)]
 pub struct Options {
-    /// The nodes of one cluster, e.g. `amqp://user:password@host:5672/%2f`; tried in turn.
+    /// The nodes of one cluster, e.g. `amqp://user:password@host:5672/%2f`, or `amqps://…` for TLS; tried in turn.
     pub urls: Vec<String>,
+    /// PEM certificates that may vouch for the nodes, beside the system's.
+    pub ca: Option<String>,
     /// First part of the name of every queue and exchange: several stacks share a broker. Letters, digits,
     /// `-` and `_`, at most 63.
     pub prefix: String,
@@ -40,6 +42,7 @@ impl Options {
     pub fn new(urls: Vec<String>, prefix: String, process: ProcessId, clock: Arc<dyn Clock>) -> Self {
         Self {
             urls,
+            ca: None,
             prefix,
             process,
             clock,

@@ -59,6 +59,7 @@ impl RabbitQueue {
         let uris = options.check()?;
         let settings = |what: &str| Settings {
             uris: uris.clone(),
+            ca: options.ca.clone(),
             name: format!("{} {} {what}", options.prefix, options.process),
             connect_timeout: options.connect_timeout,
             operation_timeout: options.operation_timeout,

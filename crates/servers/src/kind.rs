@@ -58,6 +58,16 @@ impl Kind {
         }
     }
 
+    /// Where clients find it over TLS, where `ports` are its ports; `None` for one that was given none for that.
+    pub(crate) fn tls_url(self, host: &str, ports: &[u16]) -> Option<String> {
+        Some(match self {
+            Self::Postgres => format!("postgres://postgres@{host}:{}/postgres?sslmode=verify-full", ports.first()?),
+            Self::Redis => format!("rediss://{host}:{}/0", ports.get(1)?),
+            Self::RabbitMq => format!("amqps://guest:guest@{host}:{}/%2f", ports.get(3)?),
+            Self::Kafka => return None,
+        })
+    }
+
     /// Its version, for one that does not tell.
     pub(crate) fn version(self) -> Option<String> {
         (self == Self::Kafka).then(|| KAFKA.to_owned())
@@ -66,9 +76,11 @@ impl Kind {
     /// How many ports it listens on; the first is the one for clients.
     pub(crate) fn ports(self) -> usize {
         match self {
-            Self::Postgres | Self::Redis => 1,
-            // Clients, Erlang's distribution, its port mapper.
-            Self::RabbitMq => 3,
+            Self::Postgres => 1,
+            // Clients, clients over TLS.
+            Self::Redis => 2,
+            // Clients, Erlang's distribution, its port mapper, clients over TLS.
+            Self::RabbitMq => 4,
             // Clients, the controller.
             Self::Kafka => 2,
         }

@@ -4,6 +4,7 @@ pub(crate) mod kafka;
 pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
 mod redis;
+pub(crate) mod tls;
 
 use crate::{Error, Kind, Result};
 use std::fs;

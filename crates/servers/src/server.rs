@@ -94,6 +94,38 @@ impl Server {
         port.map(|port| self.kind.url(port)).ok_or(Error::Down { kind: self.kind })
     }
 
+    /// Has it speak TLS from its next start on, with this certificate and key (PEM). It goes on to speak clear text,
+    /// too.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] for Kafka, for containers, and for a server that chose its ports before it could have TLS.
+    pub fn use_tls(&self, certificate: &str, key: &str) -> Result<()> {
+        let _lock = lock(&self.folder)?;
+        let mut state = State::load(&self.folder)?;
+        let unfit = |why: &str| Error::Unfit(format!("{} cannot be given TLS here: {why}", self.kind));
+        if *state.engine.get_or_insert_with(Engine::detect) == Engine::Compose {
+            return Err(unfit("it runs in a container"));
+        }
+        if state.ports.is_empty() {
+            state.ports = ports::choose(self.kind, &self.folder, &[])?;
+        }
+        if self.kind.tls_url("localhost", &state.ports).is_none() {
+            return Err(unfit("it has no port for that (of an old instance: `cargo xtask services down --wipe`)"));
+        }
+        native::tls::write(&self.folder, certificate, key)?;
+        state.save(&self.folder)
+    }
+
+    /// Where clients find it over TLS, by this name of loopback.
+    ///
+    /// # Errors
+    /// [`Error::Down`] before [`Server::use_tls`].
+    pub fn tls_url(&self, host: &str) -> Result<String> {
+        let ports = State::load(&self.folder)?.ports;
+        let url = self.kind.tls_url(host, &ports).filter(|_| native::tls::files(&self.folder).is_some());
+        url.ok_or(Error::Down { kind: self.kind })
+    }
+
     /// Starts it where it was before, with the data of before, and waits until it answers.
     ///
     /// # Errors

@@ -17,6 +17,9 @@ const STATEMENTS: usize = 256;
 pub struct Options {
     /// `postgres://user:password@host:port/database`; what it leaves out comes from the `PG…` variables.
     pub url: String,
+    /// PEM certificates that may vouch for the server, beside those that browsers know. Looked at only where the
+    /// URL says `sslmode=verify-ca` or `sslmode=verify-full`.
+    pub ca: Option<String>,
     /// The schema: several stacks share a database under different ones. `a-z`, `0-9` and `_`, not a digit first,
     /// at most 63; not `pg_…`.
     pub schema: String,
@@ -44,6 +47,7 @@ impl Options {
     pub fn new(url: impl Into<String>, schema: impl Into<String>, partitions: u16) -> Self {
         Self {
             url: url.into(),
+            ca: None,
             schema: schema.into(),
             partitions,
             connections: 8,
@@ -58,6 +62,10 @@ impl Options {
     /// What each connection is opened with.
     pub(crate) fn session(&self) -> Result<PgConnectOptions, Error> {
         let options = PgConnectOptions::from_str(&self.url).map_err(|source| Error::Url { source })?;
+        let options = match &self.ca {
+            Some(ca) => options.ssl_root_cert_from_pem(ca.clone().into_bytes()),
+            None => options,
+        };
         if !is_identifier(&self.schema) {
             return Err(Error::Schema { schema: self.schema.clone() });
         }

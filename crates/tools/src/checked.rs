@@ -1,6 +1,6 @@
 //! A tool with its schemas compiled: what comes in and what goes out is checked here, once for all tools.
 
-use crate::{CallOutput, Tool, ToolContext, failure};
+use crate::{CallOutput, LargeOutputs, Tool, ToolContext, failure};
 use aidt_domain::{Digest, ErrorCode, Failure, MAX_INLINE_BYTES, ToolEntry};
 use bytes::Bytes;
 use jsonschema::Validator;
@@ -24,6 +24,7 @@ pub struct CheckedTool {
     digest: Digest,
     input: Validator,
     output: Validator,
+    large: Option<LargeOutputs>,
 }
 
 impl CheckedTool {
@@ -38,7 +39,13 @@ impl CheckedTool {
             })
         };
         let (input, output) = (compile("input", &entry.input_schema)?, compile("output", &entry.output_schema)?);
-        Ok(Self { digest: entry.digest(), input, output, entry, tool })
+        Ok(Self { digest: entry.digest(), input, output, entry, tool, large: None })
+    }
+
+    /// Keeps outputs over 256 KiB here. Without it they are refused.
+    #[must_use]
+    pub fn with_large_outputs(self, large: Option<LargeOutputs>) -> Self {
+        Self { large, ..self }
     }
 
     /// The tool's catalogue entry.
@@ -64,8 +71,12 @@ impl CheckedTool {
             .map_err(|failure| Failure { retryable: false, ..failure })?;
         let output = serde_json::to_vec(&answer.output)
             .map_err(|e| failure::internal(format!("the output of {} is not JSON: {e}", self.entry.name)))?;
-        self.small_enough(&output)?;
-        Ok(CallOutput { output: Bytes::from(output), labels: answer.labels, workspace: answer.workspace })
+        let mut labels = answer.labels;
+        let output = match &self.large {
+            Some(large) if output.len() > MAX_INLINE_BYTES => large.keep(ctx, output.into(), &mut labels).await?,
+            _ => self.small_enough(output)?,
+        };
+        Ok(CallOutput { output, labels, workspace: answer.workspace })
     }
 
     fn arguments(&self, arguments: &[u8]) -> Result<Value, Failure> {
@@ -85,9 +96,9 @@ impl CheckedTool {
     }
 
     /// A tool that truncates keeps below the limit by itself; this stops the others.
-    fn small_enough(&self, output: &[u8]) -> Result<(), Failure> {
+    fn small_enough(&self, output: Vec<u8>) -> Result<Bytes, Failure> {
         if output.len() <= MAX_INLINE_BYTES {
-            return Ok(());
+            return Ok(output.into());
         }
         let takes_limit = self.entry.input_schema.pointer("/properties/max_bytes").is_some();
         let advice = if takes_limit { "ask for less with max_bytes" } else { "ask for less at once" };
@@ -164,6 +175,22 @@ mod tests {
         let big = "x".repeat(MAX_INLINE_BYTES);
         let failure = call(&json!({"answer": big}).to_string()).await.unwrap_err();
         assert_eq!(failure.code, ErrorCode::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn an_output_above_the_limit_is_kept_as_an_artifact_where_there_is_a_store() {
+        let artifacts = Arc::new(aidt_artifacts::ObjectArtifacts::memory(1 << 20));
+        let large = LargeOutputs::new(artifacts.clone());
+        let tool = CheckedTool::new(Arc::new(Answer)).unwrap().with_large_outputs(Some(large));
+        let ctx = testing::context();
+        let big = json!("x".repeat(MAX_INLINE_BYTES));
+        let answer = tool.call(&ctx, json!({"answer": big}).to_string().as_bytes()).await.unwrap();
+        let claim: Value = serde_json::from_slice(&answer.output).unwrap();
+        let claim = aidt_domain::Claim::of(&claim, &answer.labels).expect("a claim, labelled as one");
+        let kept = aidt_artifacts::Artifacts::get(&*artifacts, &ctx.project, &claim.artifact).await.unwrap();
+        assert_eq!((serde_json::from_slice::<Value>(&kept).unwrap(), claim.bytes), (big, kept.len() as u64));
+        let huge = json!({"answer": "x".repeat(2 << 20)}).to_string();
+        assert_eq!(tool.call(&ctx, huge.as_bytes()).await.unwrap_err().code, ErrorCode::TooLarge);
     }
 
     #[test]

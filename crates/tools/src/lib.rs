@@ -11,11 +11,15 @@
 mod builtin;
 mod checked;
 mod failure;
+mod large;
+mod pool;
 mod text;
 mod tool;
 mod workspace;
 
 pub use builtin::{builtin, catalogue};
 pub use checked::{CheckedTool, SchemaError};
+pub use large::LargeOutputs;
+pub use pool::in_pool;
 pub use tool::{CallOutput, Sink, Tool, ToolContext, ToolOutput};
 pub use workspace::{WorkspaceConfig, Workspaces};

@@ -5,9 +5,9 @@
 mod collector;
 mod s3;
 
-use crate::sh;
+use crate::{sh, target};
 use anyhow::{Context as _, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Gets what is needed, then runs the tests.
 pub(crate) fn run() -> Result<()> {
@@ -65,9 +65,4 @@ pub(crate) fn python_with_grpc(root: &Path) -> Result<String> {
         std::fs::write(&mark, wanted)?;
     }
     Ok(python.to_string_lossy().into_owned())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one setting of cargo's that this needs")]
-fn target(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }

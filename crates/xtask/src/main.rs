@@ -6,6 +6,7 @@ mod chaos;
 mod check;
 mod interop;
 mod services;
+mod stack;
 mod tests;
 
 use anyhow::{Context as _, Result, bail};
@@ -32,6 +33,8 @@ enum Task {
     Chaos(chaos::Args),
     /// Start, stop and look at the servers that tests need: Postgres, Redis, RabbitMQ, Kafka
     Services(services::Args),
+    /// Run the production stack on this machine without containers: servers and one process for each service
+    Stack(stack::Args),
     /// Run simulated worlds, or see that a planted fault is caught
     #[command(disable_help_flag = true)]
     Sim {
@@ -48,6 +51,7 @@ fn main() -> Result<ExitCode> {
         Task::Interop => interop::run().map(|()| ExitCode::SUCCESS),
         Task::Chaos(args) => chaos::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Services(args) => services::run(&args),
+        Task::Stack(args) => stack::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Sim { args } => sim(&args),
     }
 }
@@ -66,6 +70,12 @@ fn sim(args: &[String]) -> Result<ExitCode> {
 fn root() -> Result<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).map(Path::to_owned).context("xtask stands in crates/xtask")
+}
+
+/// Where cargo builds.
+#[expect(clippy::disallowed_methods, reason = "the one setting of cargo's that this needs")]
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
 /// Runs a program to its end, its output shown.

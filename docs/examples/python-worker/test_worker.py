@@ -6,6 +6,7 @@ import hmac
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -124,8 +125,38 @@ class Effects(unittest.TestCase):
         self.assertTrue(file.add_once("t", "k", ""))
 
 
+class Authority:
+    """Certificates, made by openssl."""
+
+    def __init__(self, folder, name):
+        self.folder, self.name = folder, name
+        self.ca, ca_key = self.path("ca.pem"), self.path("ca.key")
+        self.run("req", "-x509", *self.NEW, "-keyout", ca_key, "-subj", f"/CN={name}", "-out", self.ca)
+
+    NEW = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+
+    def path(self, file):
+        return os.path.join(self.folder, f"{self.name}-{file}")
+
+    def run(self, *args, **more):
+        subprocess.run(["openssl", *args], check=True, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, **more)
+
+    def signs(self, who):
+        """The files of a certificate for 127.0.0.1, and of its key."""
+        cert, key, request, names = (self.path(f"{who}.{what}") for what in ("pem", "key", "request", "names"))
+        Path(names).write_text("subjectAltName=IP:127.0.0.1\n")
+        self.run("req", "-new", *self.NEW, "-keyout", key, "-subj", f"/CN={who}", "-out", request)
+        ca = ("-CA", self.ca, "-CAkey", self.path("ca.key"), "-CAcreateserial")
+        self.run("x509", "-req", "-in", request, *ca, "-extfile", names, "-out", cert)
+        return cert, key
+
+
 class Hub:
-    """One side of the protocol, by hand."""
+    """One side of the protocol, by hand. With `tls`, a pair of authorities, it shows a certificate of the first and
+    takes workers of the first only; the worker shows one of the second."""
+
+    def __init__(self, tls=None):
+        self.tls = tls
 
     async def __aenter__(self):
         self.dir = tempfile.TemporaryDirectory()
@@ -139,12 +170,22 @@ class Hub:
         self.server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("aidt.v1.WorkerHub", {"Connect": handler}),)
         )
-        self.server.add_insecure_port(f"unix:{socket}")
+        url, files = f"unix:{socket}", []
+        if self.tls:
+            ours, theirs = (Authority(self.dir.name, name) for name in self.tls)
+            shown = [Path(file).read_bytes() for file in ours.signs("hub")]
+            trusted = Path(ours.ca).read_bytes()
+            credentials = grpc.ssl_server_credentials([(shown[1], shown[0])], trusted, require_client_auth=True)
+            url = f"https://127.0.0.1:{self.server.add_secure_port('127.0.0.1:0', credentials)}"
+            cert, key = theirs.signs("worker")
+            files = ["--ca", ours.ca, "--cert", cert, "--key", key]
+        else:
+            self.server.add_insecure_port(f"unix:{socket}")
         await self.server.start()
         token = os.path.join(self.dir.name, "token")
         Path(token).write_text("open sesame\n")
-        env = dict(os.environ, AIDT_WORKER_URL=f"unix:{socket}", AIDT_WORKER_TOKEN_FILE=token)
-        command = [sys.executable, str(HERE / "worker.py"), "--count", self.count, "--slots", "2"]
+        env = dict(os.environ, AIDT_WORKER_URL=url, AIDT_WORKER_TOKEN_FILE=token)
+        command = [sys.executable, str(HERE / "worker.py"), "--count", self.count, "--slots", "2", *files]
         quiet = None if os.environ.get("VERBOSE") else asyncio.subprocess.DEVNULL
         self.worker = await asyncio.create_subprocess_exec(*command, env=env, stderr=quiet)
         return self
@@ -257,6 +298,25 @@ class Sessions(unittest.IsolatedAsyncioTestCase):
             await stream.say(call=call("once", "d", {"ms": 60_000}))
             self.assertEqual((await stream.result()).failed.code, "overloaded")
             self.assertEqual(len(hub.lines()), 3)
+
+    async def test_over_tls(self):
+        async with Hub(tls=("ours", "ours")) as hub:
+            stream, _ = await hub.welcomed()
+            await stream.say(call=call("once", "a", {}))
+            self.assertTrue((await stream.result()).HasField("done"))
+
+    async def test_over_tls_a_worker_of_another_authority_does_not_come_in(self):
+        async with Hub(tls=("ours", "theirs")) as hub:
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(hub.streams.get(), 3)
+            self.assertIsNone(hub.worker.returncode)
+
+    def test_over_tls_nobody_goes_without_certificates(self):
+        command = [sys.executable, str(HERE / "worker.py"), "--url", "https://127.0.0.1:1", "--token-file", "t"]
+        with tempfile.TemporaryDirectory() as folder:
+            ended = subprocess.run([*command, "--count", f"{folder}/count"], capture_output=True, text=True)
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn("--ca, --cert and --key", ended.stderr)
 
     async def test_cancels(self):
         async with Hub() as hub:

@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
 import grpc
 
@@ -53,12 +54,26 @@ def clock_ms():
 
 
 def address(url):
-    """What gRPC dials for `http://HOST:PORT` or `unix:PATH`, and with which options."""
+    """What gRPC dials for `http://HOST:PORT`, `https://HOST:PORT` or `unix:PATH`, and with which options."""
     if url.startswith("unix:"):
         return f"unix:{os.path.abspath(url[len('unix:'):])}", OPTIONS + UNIX_OPTIONS
-    if url.startswith("http://"):
-        return url[len("http://"):].rstrip("/"), OPTIONS
-    raise SystemExit(f"{url} is neither http://HOST:PORT nor unix:PATH")
+    scheme, _, rest = url.partition("://")
+    if scheme in ("http", "https") and rest:
+        return rest.rstrip("/"), OPTIONS
+    raise SystemExit(f"{url} is neither http(s)://HOST:PORT nor unix:PATH")
+
+
+def credentials(args):
+    """What this worker shows, and whom it believes; None for clear text, which is for this machine."""
+    files = (args.ca, args.cert, args.key)
+    if not args.url.startswith("https://"):
+        if any(files):
+            raise SystemExit("--ca, --cert and --key are for an https:// address")
+        return None
+    if not all(files):
+        raise SystemExit(f"{args.url} takes mutual TLS: give --ca, --cert and --key")
+    ca, cert, key = (Path(file).read_bytes() for file in files)
+    return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=cert)
 
 
 def key_of(call_id):
@@ -81,8 +96,9 @@ class Call:
 class Worker:
     """One life of a worker, over as many sessions as it takes."""
 
-    def __init__(self, url, token_file, pool, slots, served):
+    def __init__(self, url, token_file, pool, slots, served, tls=None):
         self.target, self.options = address(url)
+        self.tls = tls
         self.token_file, self.pool, self.slots, self.tools = token_file, pool, slots, served
         self.id = "wrk_" + secrets.token_hex(16)
         self.seen = SeenCalls()
@@ -96,6 +112,11 @@ class Worker:
         self.backoff = FIRST_BACKOFF
 
     # ---- sessions
+
+    def channel(self):
+        if self.tls is None:
+            return grpc.aio.insecure_channel(self.target, options=self.options)
+        return grpc.aio.secure_channel(self.target, self.tls, options=self.options)
 
     async def run(self):
         """Serves until told to drain."""
@@ -125,7 +146,7 @@ class Worker:
 
     async def session(self):
         """One stream. Returns when drained; else raises."""
-        async with grpc.aio.insecure_channel(self.target, options=self.options) as channel:
+        async with self.channel() as channel:
             connect = channel.stream_stream(
                 METHOD, request_serializer=pb.WorkerFrame.SerializeToString, response_deserializer=pb.HubFrame.FromString
             )
@@ -323,7 +344,7 @@ async def wait_at_most(awaitable, seconds):
 
 
 async def serve(args):
-    worker = Worker(args.url, args.token_file, args.pool, args.slots, tools(CountFile(args.count)))
+    worker = Worker(args.url, args.token_file, args.pool, args.slots, tools(CountFile(args.count)), credentials(args))
     loop = asyncio.get_running_loop()
 
     def stop():
@@ -339,8 +360,11 @@ async def serve(args):
 
 def main():
     parser = argparse.ArgumentParser(description="Serves example.once and example.idempotent to aidt.")
-    parser.add_argument("--url", default=os.environ.get("AIDT_WORKER_URL"), help="http://HOST:PORT or unix:PATH")
+    parser.add_argument("--url", default=os.environ.get("AIDT_WORKER_URL"), help="http(s)://HOST:PORT or unix:PATH")
     parser.add_argument("--token-file", default=os.environ.get("AIDT_WORKER_TOKEN_FILE"))
+    parser.add_argument("--ca", metavar="PEM", help="who may vouch for the step consumer; with https://")
+    parser.add_argument("--cert", metavar="PEM", help="the worker's certificate")
+    parser.add_argument("--key", metavar="PEM", help="its key")
     parser.add_argument("--count", required=True, metavar="FILE", help="one line is appended to it per effect")
     parser.add_argument("--pool", default="example")
     parser.add_argument("--slots", type=int, default=4)

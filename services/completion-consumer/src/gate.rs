@@ -5,7 +5,7 @@ use crate::cache::{Cached, Kept};
 use crate::owner::Owner;
 use crate::turn::TurnFailed;
 use aidt_domain::{
-    DispatchNo, ErrorCode, Failure, Judged, Labels, MAX_INLINE_BYTES, OutputRef, RunId, StepIx, StepPath,
+    Claim, DispatchNo, ErrorCode, Failure, Judged, Labels, MAX_INLINE_BYTES, OutputRef, RunId, StepIx, StepPath,
     canonical_json,
 };
 use aidt_expr::{ExprError, Needs, Output, References, Scope, StepFacts};
@@ -163,7 +163,10 @@ fn facts(cached: &Cached, ix: StepIx) -> StepFacts {
     let stored = || Arc::new(row.output.as_ref().map(|o| o.labels.clone()).unwrap_or_default());
     StepFacts {
         state: row.state,
-        output: kept.map(|k| Output::Value(Arc::clone(&k.value))),
+        output: kept.map(|k| match Claim::of(&k.value, &k.labels) {
+            Some(_) => Output::Claimed(Arc::clone(&k.value)),
+            None => Output::Value(Arc::clone(&k.value)),
+        }),
         error: row.error.clone().map(Arc::new),
         labels: kept.map_or_else(stored, |k| Arc::clone(&k.labels)),
     }

@@ -6,6 +6,7 @@ use crate::read::Graphs;
 use crate::web::Problem;
 use crate::web::front_door::Door;
 use crate::write::Plans;
+use aidt_artifacts::Artifacts;
 use aidt_domain::{Clock, ErrorCode};
 use aidt_lock::Locks;
 use aidt_plan::Catalogue;
@@ -32,6 +33,8 @@ pub struct Ports {
     pub queue: Arc<dyn Queue>,
     /// Live fan-out.
     pub locks: Arc<dyn Locks>,
+    /// Values that are too large for a row; `None`: none are kept.
+    pub artifacts: Option<Arc<dyn Artifacts>>,
     /// The operator's tools.
     pub catalogue: Arc<Catalogue>,
     /// The time.
@@ -52,7 +55,7 @@ impl Gateway {
     /// Checks the configuration and puts the parts together.
     pub fn new(config: Config, ports: Ports) -> Result<Self, ConfigError> {
         config.validate()?;
-        let Ports { store, queue, locks, catalogue, clock, ids, readiness, shutdown } = ports;
+        let Ports { store, queue, locks, artifacts, catalogue, clock, ids, readiness, shutdown } = ports;
         Ok(Self(Arc::new(Api {
             plans: Plans::new(catalogue.clone(), config.plan_cache_bytes),
             graphs: Graphs::new(config.plan_cache_bytes),
@@ -62,6 +65,7 @@ impl Gateway {
             store,
             queue,
             locks,
+            artifacts,
             catalogue,
             clock,
             ids,
@@ -96,6 +100,7 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) locks: Arc<dyn Locks>,
+    pub(crate) artifacts: Option<Arc<dyn Artifacts>>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,

@@ -5,6 +5,7 @@ mod faulty;
 mod owner;
 
 use crate::{Config, Gateway, Ports};
+use aidt_artifacts::{Artifacts, ObjectArtifacts};
 use aidt_domain::{Clock, Digest, Effect, Pool, ProcessId, RunId, Timestamp, ToolEntry, ToolReads};
 use aidt_lock::Locks;
 use aidt_lock::memory::MemoryLocks;
@@ -45,6 +46,7 @@ pub(crate) struct TestApp {
     pub(crate) store: Store,
     pub(crate) locks: Arc<dyn Locks>,
     pub(crate) queue: Arc<MemoryQueue>,
+    pub(crate) artifacts: Arc<dyn Artifacts>,
     pub(crate) shutdown: CancellationToken,
     router: Router,
     tasks: JoinSet<()>,
@@ -140,12 +142,14 @@ impl TestApp {
         let locks: Arc<dyn Locks> = Arc::new(MemoryLocks::new());
         let shutdown = CancellationToken::new();
         let queue = Arc::new(MemoryQueue::new(clock.clone(), "test".to_owned()));
+        let artifacts: Arc<dyn Artifacts> = Arc::new(ObjectArtifacts::memory(1 << 20));
         let next = AtomicU64::new(1);
         let catalogue = Catalogue::new(vec![tool("debug.echo"), tool("debug.sleep")]);
         let ports = Ports {
             store: store.clone(),
             queue: queue.clone(),
             locks: locks.clone(),
+            artifacts: Some(artifacts.clone()),
             catalogue: Arc::new(catalogue),
             clock,
             ids: Arc::new(move || Uuid::from_u128(u128::from(next.fetch_add(1, Ordering::Relaxed)))),
@@ -153,7 +157,7 @@ impl TestApp {
             shutdown: shutdown.clone(),
         };
         let router = Gateway::new(config, ports).unwrap().router();
-        Self { store, locks, queue, shutdown, router, tasks: JoinSet::new() }
+        Self { store, locks, queue, artifacts, shutdown, router, tasks: JoinSet::new() }
     }
 
     /// Applies what is in the inbox, once.

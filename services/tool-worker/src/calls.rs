@@ -58,7 +58,7 @@ impl Calls {
     pub(crate) fn new(config: &Config, tools: Vec<Arc<dyn Tool>>, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         let mut checked = HashMap::new();
         for tool in tools {
-            let tool = CheckedTool::new(tool)?;
+            let tool = CheckedTool::new(tool)?.with_large_outputs(config.large_outputs.clone());
             let name = tool.entry().name.clone();
             let digest = tool.digest().to_string();
             if checked.insert(name.clone(), Served { tool: Arc::new(tool), digest }).is_some() {

@@ -1,6 +1,7 @@
 //! What a worker is given, and what others may see of it.
 
 use aidt_domain::{Pool, WorkerId};
+use aidt_tools::LargeOutputs;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub struct Config {
     pub drain_grace: Duration,
     /// How long a result that nobody acked is kept.
     pub keep_results: Duration,
+    /// Where outputs over 256 KiB are kept; without it they are refused.
+    pub large_outputs: Option<LargeOutputs>,
 }
 
 impl Config {
@@ -54,6 +57,7 @@ impl Config {
             cancel_grace: Duration::from_secs(5),
             drain_grace: Duration::from_secs(30),
             keep_results: Duration::from_mins(10),
+            large_outputs: None,
         }
     }
 }

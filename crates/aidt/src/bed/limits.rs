@@ -21,7 +21,7 @@ const SPENT: Duration = Duration::from_secs(3);
 pub(super) async fn measure(adapters: &AdapterSettings) -> Result<Limits, BedError> {
     let (broker, messages_per_s, alone) = match &adapters.queue {
         QueueUrl::Amqp(urls) => rabbitmq::measure(urls, adapters).await?,
-        QueueUrl::Kafka(brokers) => kafka::measure(brokers, adapters).await?,
+        QueueUrl::Kafka { brokers, .. } => kafka::measure(brokers, adapters).await?,
         QueueUrl::Memory => return Err("a queue in memory has no limits to look at".into()),
     };
     let (commits_per_s, rows_per_s) = match &adapters.database {
@@ -36,7 +36,7 @@ pub(super) async fn measure(adapters: &AdapterSettings) -> Result<Limits, BedErr
 pub(super) async fn remove(adapters: &AdapterSettings) -> Result<(), BedError> {
     let queue = match &adapters.queue {
         QueueUrl::Amqp(urls) => rabbitmq::remove(urls, adapters).await,
-        QueueUrl::Kafka(brokers) => kafka::remove(brokers, adapters).await,
+        QueueUrl::Kafka { brokers, .. } => kafka::remove(brokers, adapters).await,
         QueueUrl::Memory => Ok(()),
     };
     let database = match &adapters.database {

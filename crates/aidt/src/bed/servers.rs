@@ -150,7 +150,7 @@ fn urls(adapters: &AdapterSettings) -> (&str, String, &str) {
     };
     let queue = match &adapters.queue {
         QueueUrl::Amqp(url) => url.clone(),
-        QueueUrl::Kafka(brokers) => format!("kafka://{brokers}"),
+        kafka @ QueueUrl::Kafka { .. } => kafka.to_string(),
         QueueUrl::Memory => String::new(),
     };
     let lock = match &adapters.lock {
@@ -163,7 +163,7 @@ fn urls(adapters: &AdapterSettings) -> (&str, String, &str) {
 fn servers(adapters: &AdapterSettings) -> Vec<Party> {
     let (database, queue, lock) = urls(adapters);
     let broker = match &adapters.queue {
-        QueueUrl::Kafka(_) => ("kafka", 9092),
+        QueueUrl::Kafka { .. } => ("kafka", 9092),
         QueueUrl::Amqp(_) | QueueUrl::Memory => ("rabbitmq", 5672),
     };
     let servers = [("postgres", 5432, database), (broker.0, broker.1, &queue), ("redis", 6379, lock)];

@@ -2,7 +2,7 @@
 
 use super::names;
 use super::source::invalid;
-use super::{DatabaseUrl, LockUrl, QueueUrl, Settings};
+use super::{DatabaseUrl, LockUrl, QueueUrl, Settings, StepConsumers, tls};
 use aidt_cli::{HostError, Service};
 
 impl Settings {
@@ -96,6 +96,7 @@ impl Settings {
         if alone && self.worker.token.is_none() {
             return Err(missing_secret(names::WORKER_TOKEN, names::WORKER_TOKEN_FILE, "what admits the worker"));
         }
+        self.check_dialled()?;
         let dialled = self.worker.step_consumers.len() + usize::from(!alone);
         if (self.worker.slots as usize) < dialled {
             return Err(invalid(format!(
@@ -107,20 +108,53 @@ impl Settings {
         Ok(())
     }
 
+    /// Clear text stays on this machine; TLS needs a certificate to show.
+    fn check_dialled(&self) -> Result<(), HostError> {
+        let name = names::STEP_CONSUMERS.name;
+        for at in &self.worker.step_consumers {
+            match at {
+                _ if self.worker.tls.is_some() => {
+                    if matches!(at, StepConsumers::At(_)) && !at.is_local() {
+                        return Err(invalid(format!("{name}: {at} is clear text to another machine: use https://")));
+                    }
+                }
+                StepConsumers::Tls { .. } => {
+                    return Err(invalid(format!("{name}: {at} wants mutual TLS: {}", tls::needed())));
+                }
+                _ if !at.is_local() => {
+                    let why = "is another machine, which takes mutual TLS";
+                    return Err(invalid(format!("{name}: {at} {why}: {}, and use https:// or dns://", tls::needed())));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses to listen where others could reach what is not guarded by keys.
     fn check_listen(&self, services: &[Service]) -> Result<(), HostError> {
+        let (gateway, hub) = (services.contains(&Service::Gateway), services.contains(&Service::StepConsumer));
+        if gateway && hub && self.worker.tls.is_some() {
+            let why = "takes workers over TLS, which a gateway on the same address would take from its clients, too";
+            return Err(invalid(format!(
+                "the step consumer {why}: run `aidt serve step-consumer` apart, or unset {}",
+                names::WORKER_TLS_CA_FILE.name
+            )));
+        }
         if self.listen.ip().is_loopback() {
             return Ok(());
         }
-        let why = if services.contains(&Service::Gateway) {
-            "the API has no keys yet and is never open without them; put an authenticating proxy in front"
-        } else if services.contains(&Service::StepConsumer) {
-            "workers on other hosts need mutual TLS, which this build does not have; put a tunnel in front"
+        let why = if gateway {
+            "the API has no keys yet and is never open without them; put an authenticating proxy in front, and listen \
+             on 127.0.0.1"
+                .to_owned()
+        } else if hub && self.worker.tls.is_none() {
+            format!("workers on other hosts take mutual TLS: {}, or listen on 127.0.0.1", tls::needed())
         } else {
-            // Health and readiness: nothing to guard.
+            // Behind certificates; or health and readiness, where there is nothing to guard.
             return Ok(());
         };
-        Err(invalid(format!("{} is not a loopback address: {why}, and listen on 127.0.0.1", self.listen)))
+        Err(invalid(format!("{} is not a loopback address: {why}", self.listen)))
     }
 }
 

@@ -1,17 +1,22 @@
 //! Where every setting comes from: flags, then variables, then the default.
 //!
 //! In reading order: `names` (every variable), `source` (how one is read), `urls` (which adapter),
-//! `step_consumers` (where a worker dials in), `check` (what cannot work together).
+//! `s3` and `tls` (what goes with them), `step_consumers` (where a worker dials in), `check` (what cannot work
+//! together).
 
 mod check;
 mod names;
+mod s3;
 mod source;
 mod step_consumers;
+mod tls;
 mod urls;
 
+pub(crate) use s3::S3Settings;
 pub(crate) use source::Secret;
 pub(crate) use step_consumers::StepConsumers;
-pub(crate) use urls::{DatabaseUrl, LockUrl, QueueUrl};
+pub(crate) use tls::WorkerTls;
+pub(crate) use urls::{ArtifactsUrl, DatabaseUrl, LockUrl, QueueUrl};
 
 use crate::error::cannot;
 use aidt_cli::{BenchOn, HostError, Serve, Service};
@@ -47,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) worker: WorkerSettings,
     /// Where this process listens.
     pub(crate) listen: SocketAddr,
+    /// Where it also answers how it is, in clear text.
+    pub(crate) health_listen: Option<SocketAddr>,
     /// How long a drain may take, as a whole.
     pub(crate) drain: Duration,
     /// Seals the routes of results: the same in all step consumers.
@@ -59,6 +66,13 @@ pub(crate) struct AdapterSettings {
     pub(crate) database: DatabaseUrl,
     pub(crate) queue: QueueUrl,
     pub(crate) lock: LockUrl,
+    /// Values that are too large for a row; `None`: they are refused.
+    pub(crate) artifacts: Option<ArtifactsUrl>,
+    /// Whether other processes are to see them: where an operator says where they are.
+    pub(crate) artifacts_are_shared: bool,
+    pub(crate) s3: S3Settings,
+    /// PEM certificates that may vouch for servers.
+    pub(crate) ca: Option<String>,
     /// What all names on shared servers begin with.
     pub(crate) prefix: String,
     /// Of a new store; one that is there has its own.
@@ -78,6 +92,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) slots: u32,
     /// What admits workers.
     pub(crate) token: Option<Secret>,
+    /// How workers and step consumers show each other who they are.
+    pub(crate) tls: Option<WorkerTls>,
     /// The folder of the workspaces.
     pub(crate) workspaces: PathBuf,
     /// Local repositories may be cloned from under these.
@@ -87,7 +103,9 @@ pub(crate) struct WorkerSettings {
 impl Settings {
     /// Of a command that embeds: everything in this process and in the home. Servers are for `serve`.
     pub(crate) fn embedded() -> Result<Self, HostError> {
-        let settings = Self::read(&Source::new(&variable), &Serve::default(), true, cwd()?)?;
+        let mut settings = Self::read(&Source::new(&variable), &Serve::default(), true, cwd()?)?;
+        // Its workers come by the home's socket.
+        settings.worker.tls = None;
         settings.check_embedded()?;
         Ok(settings)
     }
@@ -127,6 +145,7 @@ impl Settings {
             environment,
             worker: WorkerSettings::read(source, flags, &home, &cwd)?,
             listen: listen(source, flags)?,
+            health_listen: address(source, names::HEALTH_LISTEN)?,
             drain: Duration::from_secs(source.number(names::DRAIN_SECONDS, DRAIN_SECONDS, 1..=3600)?.into()),
             route_key: source.secret(names::ROUTE_KEY, names::ROUTE_KEY_FILE, &cwd)?,
             adapters,
@@ -146,18 +165,28 @@ impl AdapterSettings {
     ) -> Result<Self, HostError> {
         // Other programs have a DATABASE_URL, too: `aidt run` is not to be bent by theirs.
         let database = if embedded { source.own(names::DATABASE) } else { source.get(names::DATABASE)? };
+        let database = source.or_in_file(names::DATABASE, database, names::DATABASE_FILE, cwd)?;
         let database = flags.database.clone().or(database);
         let database = DatabaseUrl::parse(database.as_deref(), home.join("state.db"), cwd)?;
-        let queue = flags.queue.clone().or(source.get(names::QUEUE)?);
-        let lock = flags.lock.clone().or(source.get(names::LOCK)?);
-        urls::check_artifacts(flags.artifacts.clone().or(source.get(names::ARTIFACTS)?).as_deref())?;
+        let queue = source.or_in_file(names::QUEUE, source.get(names::QUEUE)?, names::QUEUE_FILE, cwd)?;
+        let queue = flags.queue.clone().or(queue);
+        let lock = source.or_in_file(names::LOCK, source.get(names::LOCK)?, names::LOCK_FILE, cwd)?;
+        let lock = flags.lock.clone().or(lock);
+        let artifacts = flags.artifacts.clone().or(source.get(names::ARTIFACTS)?);
+        let artifacts = ArtifactsUrl::parse(artifacts.as_deref(), cwd)?;
+        let alone = matches!(database, DatabaseUrl::Sqlite(_)) && (embedded || services(flags) == Service::ALL);
+        let in_home = || alone.then(|| ArtifactsUrl::File(home.join("artifacts")));
         let default = if matches!(database, DatabaseUrl::Sqlite(_)) { PARTITIONS.0 } else { PARTITIONS.1 };
         let partitions = source.number(names::PARTITIONS, default, 1..=1024)?;
         Ok(Self {
-            database,
             queue: QueueUrl::parse(queue.as_deref())?,
             lock: LockUrl::parse(lock.as_deref())?,
+            artifacts_are_shared: artifacts.is_some(),
+            artifacts: artifacts.or_else(in_home),
+            s3: S3Settings::read(source)?,
+            ca: source.pem(names::TLS_CA_FILE, cwd)?,
             prefix: prefix(flags.prefix.clone().or(source.get(names::PREFIX)?))?,
+            database,
             partitions: u16::try_from(partitions).expect("at most 1024"),
             database_connections: source.number(names::DATABASE_CONNECTIONS, DATABASE_CONNECTIONS, 2..=1000)?,
         })
@@ -175,6 +204,7 @@ impl AdapterSettings {
             ("queue", self.queue.to_string()),
             ("locks", self.lock.to_string()),
         ];
+        shown.extend(self.artifacts.iter().map(|at| ("artifacts", at.to_string())));
         if self.is_shared() {
             shown.push(("prefix", self.prefix.clone()));
         }
@@ -193,13 +223,13 @@ impl WorkerSettings {
             Some(list) => StepConsumers::parse_list(&list)?,
             None => Vec::new(),
         };
-        let pool = source.get(names::WORKER_POOL)?.unwrap_or_else(|| "default".to_owned());
         let roots = source.get(names::WORKSPACE_ROOTS)?.unwrap_or_default();
         Ok(Self {
             step_consumers,
-            pool: Pool::new(&pool).map_err(|e| invalid(format!("{}: {e}", names::WORKER_POOL.name)))?,
+            pool: pool(source)?,
             slots: source.number(names::WORKER_SLOTS, SLOTS, 1..=1024)?,
             token: source.secret(names::WORKER_TOKEN, names::WORKER_TOKEN_FILE, cwd)?,
+            tls: WorkerTls::read(source, cwd)?,
             workspaces: source.get(names::WORKSPACES)?.map_or_else(|| home.join("workspaces"), |dir| cwd.join(dir)),
             roots: roots.split(':').filter(|r| !r.is_empty()).map(|r| cwd.join(r)).collect(),
         })
@@ -210,6 +240,16 @@ impl WorkerSettings {
 pub(crate) fn server() -> Result<Option<Endpoint>, HostError> {
     let Some(url) = Source::new(&variable).get(names::SERVER)? else { return Ok(None) };
     url.parse().map(Some).map_err(|e| invalid(format!("{}: {e}", names::SERVER.name)))
+}
+
+/// The pool of the built-in tools, for what needs nothing else.
+pub(crate) fn worker_pool() -> Result<Pool, HostError> {
+    pool(&Source::new(&variable))
+}
+
+fn pool(source: &Source<'_>) -> Result<Pool, HostError> {
+    let pool = source.get(names::WORKER_POOL)?.unwrap_or_else(|| "default".to_owned());
+    Pool::new(&pool).map_err(|e| invalid(format!("{}: {e}", names::WORKER_POOL.name)))
 }
 
 /// Where the home is, for what needs nothing else.
@@ -249,6 +289,13 @@ fn prefix(set: Option<String>) -> Result<String, HostError> {
     Err(invalid(message))
 }
 
+fn address(source: &Source<'_>, name: &names::Name) -> Result<Option<SocketAddr>, HostError> {
+    let Some(text) = source.get(name)? else { return Ok(None) };
+    text.parse()
+        .map(Some)
+        .map_err(|_| invalid(format!("{} is '{text}': give an address with a port, such as 127.0.0.1:7070", name.name)))
+}
+
 fn listen(source: &Source<'_>, flags: &Serve) -> Result<SocketAddr, HostError> {
     let port = match source.get(names::PORT)? {
         None => None,
@@ -256,12 +303,7 @@ fn listen(source: &Source<'_>, flags: &Serve) -> Result<SocketAddr, HostError> {
             invalid(format!("{} (or {}) is '{text}': give a port", names::PORT.name, names::PORT.aliases.join(", ")))
         })?),
     };
-    let address = match source.get(names::LISTEN)? {
-        None => None,
-        Some(text) => Some(text.parse::<SocketAddr>().map_err(|_| {
-            invalid(format!("{} is '{text}': give an address with a port, such as 127.0.0.1:7070", names::LISTEN.name))
-        })?),
-    };
+    let address = address(source, names::LISTEN)?;
     match (flags.listen, address, port) {
         (Some(address), ..) => Ok(address),
         (None, Some(address), Some(port)) if address.port() != port => {

@@ -13,6 +13,15 @@ pub(super) struct Source<'a>(&'a dyn Fn(&str) -> Option<String>);
 pub(crate) struct Secret(String);
 
 impl Secret {
+    pub(super) fn new(word: String) -> Self {
+        Self(word)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_test(word: &str) -> Self {
+        Self(word.to_owned())
+    }
+
     /// The word itself. Never log it.
     pub(crate) fn expose(&self) -> &str {
         &self.0
@@ -83,10 +92,34 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The text of a PEM file.
+    pub(super) fn pem(&self, name: &Name, cwd: &Path) -> Result<Option<String>, HostError> {
+        let Some(path) = self.get(name)? else { return Ok(None) };
+        let path = cwd.join(path);
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            let what = format!("{} names {}, which cannot be read", name.name, path.display());
+            crate::error::cannot(ErrorCode::InvalidArgument, what, e)
+        })?;
+        if text.contains("-----BEGIN ") {
+            return Ok(Some(text));
+        }
+        Err(invalid(format!("{} names {}, which holds nothing in PEM form", name.name, path.display())))
+    }
+
     /// A secret: as it is, or in a file.
     pub(super) fn secret(&self, name: &Name, file: &Name, cwd: &Path) -> Result<Option<Secret>, HostError> {
-        let word = self.get(name)?;
-        let Some(path) = self.get(file)? else { return Ok(word.map(Secret)) };
+        Ok(self.or_in_file(name, self.get(name)?, file, cwd)?.map(Secret))
+    }
+
+    /// A word that may be in a file instead, where fewer people see it.
+    pub(super) fn or_in_file(
+        &self,
+        name: &Name,
+        word: Option<String>,
+        file: &Name,
+        cwd: &Path,
+    ) -> Result<Option<String>, HostError> {
+        let Some(path) = self.get(file)? else { return Ok(word) };
         let path = cwd.join(path);
         let text = std::fs::read_to_string(&path).map_err(|e| {
             crate::error::cannot(
@@ -103,7 +136,7 @@ impl<'a> Source<'a> {
             Some(word) if word != text => {
                 Err(invalid(format!("{} and {} are the same setting and disagree: unset one", name.name, file.name)))
             }
-            _ => Ok(Some(Secret(text.to_owned()))),
+            _ => Ok(Some(text.to_owned())),
         }
     }
 }

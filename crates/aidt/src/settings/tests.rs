@@ -38,6 +38,7 @@ fn on_a_laptop_nothing_need_be_set() {
     assert_eq!((settings.adapters.partitions, settings.environment.as_str()), (8, "embedded"));
     assert_eq!((settings.listen.to_string(), settings.drain.as_secs()), ("127.0.0.1:7070".to_owned(), 25));
     assert_eq!(settings.worker.workspaces, PathBuf::from("/base/.aidt/workspaces"));
+    assert_eq!(settings.adapters.artifacts, Some(ArtifactsUrl::File("/base/.aidt/artifacts".into())));
 }
 
 #[test]
@@ -47,8 +48,9 @@ fn each_service_starts_from_the_same_settings() {
         assert_eq!((settings.adapters.partitions, settings.environment.as_str()), (32, "production"));
     }
     read(SHARED, &[], &Serve::default()).unwrap();
-    let tools = [("HOME", "/root"), ("AIDT_WORKER_TOKEN", "t"), ("AIDT_STEP_CONSUMERS", "dns://steps:1")];
-    read(&tools, &[], &only(Service::ToolWorker)).expect("it needs no adapter at all");
+    let tools = [("HOME", "/root"), ("AIDT_WORKER_TOKEN", "t"), ("AIDT_STEP_CONSUMERS", "dns://localhost:1")];
+    let worker = read(&tools, &[], &only(Service::ToolWorker)).expect("it needs no adapter at all");
+    assert_eq!(worker.adapters.artifacts, None, "a gateway elsewhere would not find them");
 }
 
 #[test]
@@ -85,8 +87,33 @@ fn nothing_is_open_without_keys() {
     let open = [("AIDT_LISTEN", "0.0.0.0:7070")];
     refused(&open, &Serve::default(), "no keys");
     refused(&open, &only(Service::Gateway), "no keys");
-    refused(&open, &only(Service::StepConsumer), "mutual TLS");
+    refused(&open, &only(Service::StepConsumer), "mutual TLS: set AIDT_WORKER_TLS_CA_FILE");
+    for far in ["http://10.0.0.1:1", "dns://steps:1", "https://steps:1"] {
+        refused(&[("AIDT_STEP_CONSUMERS", far)], &only(Service::ToolWorker), "AIDT_WORKER_TLS_CERT_FILE");
+    }
     read(SHARED, &open, &only(Service::CompletionConsumer)).expect("health is for anybody");
+}
+
+#[test]
+fn with_certificates_other_machines_are_reached_over_tls_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = folder.path().join("pem");
+    std::fs::write(&pem, "-----BEGIN CERTIFICATE-----").unwrap();
+    let pem = pem.to_str().unwrap();
+    let names = ["AIDT_WORKER_TLS_CA_FILE", "AIDT_WORKER_TLS_CERT_FILE", "AIDT_WORKER_TLS_KEY_FILE"];
+    let with = |more: (&'static str, &'static str)| {
+        names.iter().map(|name| (*name, pem)).chain([more]).collect::<Vec<(&str, &str)>>()
+    };
+    read(SHARED, &with(("AIDT_LISTEN", "0.0.0.0:1")), &only(Service::StepConsumer)).expect("behind certificates");
+    for far in ["https://steps:1", "dns://steps:1", "unix:/run/steps"] {
+        read(SHARED, &with(("AIDT_STEP_CONSUMERS", far)), &only(Service::ToolWorker)).expect(far);
+    }
+    refused(&with(("AIDT_STEP_CONSUMERS", "http://steps:1")), &only(Service::ToolWorker), "use https://");
+    refused(&with(("AIDT_LISTEN", "127.0.0.1:1")), &Serve::default(), "apart");
+    for name in names {
+        refused(&[(name, pem)], &only(Service::StepConsumer), "all three or none");
+        refused(&[(name, "/no/such/file")], &only(Service::StepConsumer), name);
+    }
 }
 
 #[test]
@@ -95,6 +122,9 @@ fn nonsense_is_named() {
         (("AIDT_PREFIX", "a_b"), "AIDT_PREFIX"),
         (("AIDT_PARTITIONS", "0"), "AIDT_PARTITIONS"),
         (("AIDT_LISTEN", "7070"), "AIDT_LISTEN"),
+        (("AIDT_HEALTH_LISTEN", "7070"), "AIDT_HEALTH_LISTEN"),
+        (("AIDT_ARTIFACTS_URL", "gs://b"), "AIDT_ARTIFACTS_URL"),
+        (("AIDT_TLS_CA_FILE", "/no/such/file"), "AIDT_TLS_CA_FILE"),
         (("PORT", "http"), "HTTP_PORT"),
         (("AIDT_WORKER_POOL", "A b"), "AIDT_WORKER_POOL"),
         (("AIDT_WORKER_SLOTS", "1"), "AIDT_WORKER_SLOTS"),

@@ -22,7 +22,12 @@ pub(crate) enum QueueUrl {
     /// RabbitMQ.
     Amqp(String),
     /// Brokers, `host:port,…`.
-    Kafka(String),
+    Kafka {
+        /// Where to begin.
+        brokers: String,
+        /// Whether they speak TLS.
+        tls: bool,
+    },
 }
 
 /// Leases, token buckets, live fan-out.
@@ -32,6 +37,15 @@ pub(crate) enum LockUrl {
     Memory,
     /// Redis or Valkey.
     Redis(String),
+}
+
+/// Where values are kept that are too large for a row.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum ArtifactsUrl {
+    /// A folder, which all processes of the stack see.
+    File(PathBuf),
+    /// A bucket, and maybe a prefix in it.
+    S3(String),
 }
 
 impl DatabaseUrl {
@@ -52,15 +66,21 @@ impl DatabaseUrl {
 impl QueueUrl {
     pub(super) fn parse(url: Option<&str>) -> Result<Self, HostError> {
         let Some(url) = url else { return Ok(Self::Memory) };
-        let unknown = || unknown(names::QUEUE, url, "memory:, amqp://USER@HOST:PORT/VHOST and kafka://HOST:PORT,…");
+        let unknown =
+            || unknown(names::QUEUE, url, "memory:, amqp(s)://USER@HOST:PORT/VHOST and kafka(+ssl)://HOST:PORT,…");
         match url.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
-            Some(("amqp", rest)) if rest.len() > 2 => Ok(Self::Amqp(url.to_owned())),
-            Some(("kafka", brokers)) => {
+            Some(("amqp" | "amqps", rest)) if rest.len() > 2 => Ok(Self::Amqp(url.to_owned())),
+            Some((scheme @ ("kafka" | "kafka+ssl"), brokers)) => {
+                let tls = scheme == "kafka+ssl";
                 let brokers = brokers.trim_start_matches('/').trim_end_matches('/');
                 let named =
                     |b: &str| b.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok());
-                if brokers.split(',').all(named) { Ok(Self::Kafka(brokers.to_owned())) } else { Err(unknown()) }
+                if brokers.split(',').all(named) {
+                    Ok(Self::Kafka { brokers: brokers.to_owned(), tls })
+                } else {
+                    Err(unknown())
+                }
             }
             _ => Err(unknown()),
         }
@@ -72,18 +92,22 @@ impl LockUrl {
         let Some(url) = url else { return Ok(Self::Memory) };
         match url.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
-            Some(("redis", rest)) if rest.len() > 2 => Ok(Self::Redis(url.to_owned())),
-            _ => Err(unknown(names::LOCK, url, "memory: and redis://HOST:PORT")),
+            Some(("redis" | "rediss", rest)) if rest.len() > 2 => Ok(Self::Redis(url.to_owned())),
+            _ => Err(unknown(names::LOCK, url, "memory: and redis(s)://HOST:PORT")),
         }
     }
 }
 
-/// Nothing is kept there yet; what cannot be kept there later is refused now.
-pub(super) fn check_artifacts(url: Option<&str>) -> Result<(), HostError> {
-    match url {
-        None => Ok(()),
-        Some(url) if url.strip_prefix("file:").is_some_and(|path| !path.is_empty()) => Ok(()),
-        Some(url) => Err(unknown(names::ARTIFACTS, url, "file:PATH")),
+impl ArtifactsUrl {
+    pub(super) fn parse(url: Option<&str>, cwd: &Path) -> Result<Option<Self>, HostError> {
+        let Some(url) = url else { return Ok(None) };
+        match url.split_once(':') {
+            Some(("file", path)) if !path.is_empty() => {
+                Ok(Some(Self::File(cwd.join(path.strip_prefix("//").unwrap_or(path)))))
+            }
+            Some(("s3", rest)) if rest.len() > 2 => Ok(Some(Self::S3(url.trim_end_matches('/').to_owned()))),
+            _ => Err(unknown(names::ARTIFACTS, url, "file:PATH and s3://BUCKET/PREFIX")),
+        }
     }
 }
 
@@ -105,7 +129,17 @@ impl std::fmt::Display for QueueUrl {
         match self {
             Self::Memory => f.write_str("memory:"),
             Self::Amqp(url) => f.write_str(&redacted(url)),
-            Self::Kafka(brokers) => write!(f, "kafka://{brokers}"),
+            Self::Kafka { brokers, tls: false } => write!(f, "kafka://{brokers}"),
+            Self::Kafka { brokers, tls: true } => write!(f, "kafka+ssl://{brokers}"),
+        }
+    }
+}
+
+impl std::fmt::Display for ArtifactsUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::S3(url) => f.write_str(&redacted(url)),
         }
     }
 }
@@ -129,7 +163,7 @@ macro_rules! debug_as_display {
         })+
     };
 }
-debug_as_display!(DatabaseUrl, QueueUrl, LockUrl);
+debug_as_display!(ArtifactsUrl, DatabaseUrl, QueueUrl, LockUrl);
 
 /// A URL as it may be shown: no password, no query (which may hold one).
 pub(crate) fn redacted(url: &str) -> String {
@@ -162,14 +196,24 @@ mod tests {
         for bad in ["mysql://h/db", "sqlite:", "postgres:", "state.db"] {
             assert!(database(bad).unwrap_err().to_string().contains("AIDT_DATABASE_URL"), "{bad}");
         }
-        assert_eq!(QueueUrl::parse(Some("kafka://a:1,b:2")).unwrap(), QueueUrl::Kafka("a:1,b:2".into()));
+        assert_eq!(
+            QueueUrl::parse(Some("kafka://a:1,b:2")).unwrap(),
+            QueueUrl::Kafka { brokers: "a:1,b:2".into(), tls: false }
+        );
+        let over_tls = QueueUrl::parse(Some("kafka+ssl://a:1")).unwrap();
+        assert_eq!(over_tls, QueueUrl::Kafka { brokers: "a:1".into(), tls: true });
+        assert!(matches!(QueueUrl::parse(Some("amqps://h")).unwrap(), QueueUrl::Amqp(_)));
         assert!(matches!(QueueUrl::parse(Some("amqp://h")).unwrap(), QueueUrl::Amqp(_)));
-        for bad in ["kafka://a", "kafka:", "nats://h", "memory:x", "amqps://h", "amqp:"] {
+        for bad in ["kafka://a", "kafka:", "nats://h", "memory:x", "amqp:", "amqps:", "kafka+ssl://a"] {
             assert!(QueueUrl::parse(Some(bad)).is_err(), "{bad}");
         }
         assert!(matches!(LockUrl::parse(Some("redis://h:1")).unwrap(), LockUrl::Redis(_)));
         assert!(LockUrl::parse(Some("etcd://h")).is_err());
-        assert!(check_artifacts(Some("file:/a")).is_ok() && check_artifacts(Some("s3://b")).is_err());
+        assert!(matches!(LockUrl::parse(Some("rediss://h:1")).unwrap(), LockUrl::Redis(_)));
+        let artifacts = |url| ArtifactsUrl::parse(Some(url), Path::new("/here"));
+        assert_eq!(artifacts("file:a").unwrap(), Some(ArtifactsUrl::File("/here/a".into())));
+        assert_eq!(artifacts("s3://b/p/").unwrap(), Some(ArtifactsUrl::S3("s3://b/p".into())));
+        assert!(artifacts("gs://b").is_err() && artifacts("s3:").is_err());
     }
 
     #[test]

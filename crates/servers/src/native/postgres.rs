@@ -1,11 +1,11 @@
 //! Postgres. It refuses to run as root: then it runs as the user of the Debian package.
 
-use super::create;
+use super::{create, tls};
 use crate::process::{eventually, pids};
 use crate::{Error, Result, install};
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,6 +51,18 @@ pub(super) fn prepare(folder: &Path, ports: &[u16]) -> Result<Command> {
         "log_checkpoints=off",
     ] {
         command.args(["-c", setting]);
+    }
+    if let Some(tls) = tls::files(folder) {
+        let (certificate, key) = (data.join("server.crt"), data.join("server.key"));
+        // A key that others can read, or that is another's, it refuses.
+        for (from, to) in [(&tls.certificate, &certificate), (&tls.key, &key)] {
+            fs::copy(from, to).map_err(Error::file("write", to))?;
+            fs::set_permissions(to, fs::Permissions::from_mode(0o600)).map_err(Error::file("close", to))?;
+            if let Some(user) = &user {
+                chown(to, Some(user.uid), Some(user.gid)).map_err(Error::file("give away", to))?;
+            }
+        }
+        command.args(["-c", "ssl=on"]);
     }
     Ok(command)
 }

@@ -1,6 +1,6 @@
 //! RabbitMQ, with a port mapper (epmd) of its own: the one of the machine listens on every address.
 
-use super::{create, write};
+use super::{create, tls, write};
 use crate::{Error, Result, install};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +27,16 @@ pub(super) fn prepare(folder: &Path, ports: &[u16]) -> Result<Command> {
     })?;
     let data = folder.join("data");
     create(&data)?;
-    write(&folder.join("rabbitmq.conf"), CONFIG)?;
+    let mut config = CONFIG.to_owned();
+    if let (Some(tls), Some(port)) = (tls::files(folder), ports.get(3)) {
+        let (certificate, key) = (tls.certificate.display(), tls.key.display());
+        config += &format!(
+            "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {certificate}\n\
+             ssl_options.certfile = {certificate}\nssl_options.keyfile = {key}\n\
+             ssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n"
+        );
+    }
+    write(&folder.join("rabbitmq.conf"), &config)?;
     write(&folder.join("enabled_plugins"), "[].\n")?;
     write(&folder.join("rabbitmq-env.conf"), "")?;
     let mut command = Command::new(script);

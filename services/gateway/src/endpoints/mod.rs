@@ -5,6 +5,7 @@ mod check_plan;
 mod create_run;
 mod dead_letters;
 mod explain_run;
+mod get_artifact;
 mod get_run;
 mod list_events;
 mod list_runs;
@@ -51,6 +52,7 @@ fn reads(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/v1/version", get(server::version))
         .route("/v1/tools", get(list_tools::handle))
         .route("/v1/workers", get(list_workers::handle))
+        .route("/v1/artifacts/{digest}", get(get_artifact::handle))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{id}", get(dead_letters::show))
         .route("/v1/runs", get(list_runs::handle))
