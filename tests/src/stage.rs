@@ -164,10 +164,16 @@ impl Stage {
     /// Starts a tool worker that dials these.
     #[must_use]
     pub fn spawn_worker(&self, step_consumers: &[Server]) -> Server {
+        Server::spawn(self.worker(step_consumers))
+    }
+
+    /// A tool worker that dials these, to be started.
+    #[must_use]
+    pub fn worker(&self, step_consumers: &[Server]) -> Command {
         let urls: Vec<String> = step_consumers.iter().map(|s| format!("http://{}", s.address)).collect();
         let mut command = self.command(&["tool-worker"]);
         command.env("AIDT_STEP_CONSUMERS", urls.join(","));
-        Server::spawn(command)
+        command
     }
 
     /// `aidt serve` of these services (none: all of them), on any port unless `AIDT_LISTEN` names one.

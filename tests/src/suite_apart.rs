@@ -4,7 +4,7 @@
 
 use crate::stage::{KILLED, PARTITIONS};
 use crate::suite::{assert_gapless, chain, sleeper};
-use crate::{Running, Server, Stage, eventually};
+use crate::{Running, Server, Stage, eventually, git_repository};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ macro_rules! suite_apart {
             a_killed_step_consumer_is_succeeded,
             a_second_owner_takes_its_share,
             a_step_consumer_without_workers_is_ready_and_says_so,
-            each_service_drains_alone
+            each_service_drains_alone,
+            a_run_goes_on_on_another_workers_disk
         );
     };
     ($stage:path: $($name:ident),+) => {
@@ -163,4 +164,38 @@ fn assert_ran_once(events: &[Value], service: &str) {
     let of = |kind: &str| events.iter().filter(|e| e["kind"] == kind && e["step"] == "a").collect::<Vec<_>>();
     let started = of("step_started");
     assert!(started.len() <= 1, "the {service} drained, and a step was started twice: {events:#?}");
+}
+
+/// The worker that began a run leaves, and its disk with it.
+pub fn a_run_goes_on_on_another_workers_disk(stage: &Stage) {
+    let mut server = stage.up();
+    let repository = git_repository(stage.home());
+    let artifacts = format!("file:{}", stage.home().folder("artifacts").display());
+    let worker = |disk: &str| {
+        let mut command = stage.worker(&server.step_consumers);
+        command.env("AIDT_WORKSPACES", stage.home().folder(disk)).env("AIDT_ARTIFACTS_URL", &artifacts);
+        let mut worker = Server::spawn(command.env("AIDT_WORKSPACE_ROOTS", &repository));
+        worker.until_ready();
+        worker
+    };
+    let first = worker("first disk");
+    assert_eq!(server.workers.remove(0).terminate(), Some(0));
+    let run = server.submit(&json!({
+        "name": "moves", "workspace": {"git": repository}, "permissions": ["repo.read", "repo.write", "debug.run"],
+        "steps": [
+            {"id": "write", "tool": "repo.write", "with": {"path": "a", "content": "by the first"}},
+            {"id": "nap", "tool": "debug.sleep", "needs": ["write"], "with": {"ms": 1500}},
+            {"id": "read", "tool": "repo.read", "needs": ["nap"], "with": {"path": "a"}},
+            {"id": "again", "tool": "repo.write", "needs": ["read"], "with": {"path": "b", "content": "by the second"}}
+        ],
+        "outputs": {"text": "${{ steps.read.output.content }}"}
+    }));
+    let naps = || server.events(&run).iter().any(|e| e["kind"] == "step_started" && e["step"] == "nap");
+    eventually("it naps", Duration::from_secs(30), naps);
+    let second = worker("second disk");
+    assert_eq!(first.terminate(), Some(0));
+    std::fs::remove_dir_all(stage.home().folder("first disk")).unwrap();
+    let done = server.until(&run, &["done", "failed"]);
+    assert_eq!(done["outputs"]["text"], "by the first", "{done}");
+    assert_eq!(second.terminate(), Some(0));
 }
