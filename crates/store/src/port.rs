@@ -78,6 +78,15 @@ pub trait Inbox: Send + Sync {
     /// Rows after `after`, in order.
     async fn inbox(&self, partition: PartitionId, after: u64, limit: u32) -> Result<Vec<InboxRow>>;
 
+    /// The same of several partitions, each with its own `after`; `limit` is for each. Answers in the order asked.
+    async fn inboxes(&self, asked: &[(PartitionId, u64)], limit: u32) -> Result<Vec<Vec<InboxRow>>> {
+        let mut answers = Vec::with_capacity(asked.len());
+        for &(partition, after) in asked {
+            answers.push(self.inbox(partition, after, limit).await?);
+        }
+        Ok(answers)
+    }
+
     /// Which of these commands are still there.
     async fn pending(&self, ids: &[aidt_domain::CommandId]) -> Result<Vec<aidt_domain::CommandId>>;
 

@@ -83,6 +83,7 @@ impl Owner {
     pub(crate) async fn gather(&mut self, turn: &mut Turn) -> Result<Vec<(PartitionId, Command, Source)>, TurnFailed> {
         let limit = self.config.batch;
         let mut commands = Vec::new();
+        let mut looked_into = Vec::new();
         let partitions: Vec<PartitionId> = self.held.keys().copied().collect();
         for (&run, _) in self.condemned.iter().filter(|(run, _)| !self.beyond_help.contains(run)) {
             // Nobody may ever send it anything again: it is ended all the same.
@@ -108,21 +109,36 @@ impl Owner {
                 commands.push((partition, command, Source::Timer(step)));
             }
             if std::mem::take(&mut held.look_into_inbox) {
-                let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-                let after = held.inbox_after;
-                let rows = self.ports.store.inbox.inbox(partition, after, limit);
-                let rows = aidt_telemetry::timed("inbox", rows).await;
-                let rows = rows.map_err(TurnFailed::at("reading the inbox"))?;
-                let (full, last) = (rows.len() as u32 == limit, rows.last().map(|r| r.seq));
-                let left = self.decode_inbox(turn, partition, rows, &mut commands);
-                if let Some(held) = self.held.get_mut(&partition) {
-                    held.look_into_inbox = full;
-                    // What is left must not hide what comes after it.
-                    held.inbox_after = last.filter(|_| full && left).unwrap_or(0);
-                }
+                looked_into.push((partition, held.inbox_after));
             }
         }
+        self.read_inboxes(turn, looked_into, &mut commands).await?;
         Ok(commands)
+    }
+
+    /// Reads these partitions' inboxes, each after its row: in one look, which may be a round trip.
+    async fn read_inboxes(
+        &mut self,
+        turn: &mut Turn,
+        asked: Vec<(PartitionId, u64)>,
+        commands: &mut Vec<(PartitionId, Command, Source)>,
+    ) -> Result<(), TurnFailed> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let limit = u32::try_from(self.config.batch).unwrap_or(u32::MAX);
+        let read = aidt_telemetry::timed("inbox", self.ports.store.inbox.inboxes(&asked, limit)).await;
+        let read = read.map_err(TurnFailed::at("reading the inbox"))?;
+        for ((partition, _), rows) in asked.into_iter().zip(read) {
+            let (full, last) = (rows.len() as u32 == limit, rows.last().map(|r| r.seq));
+            let left = self.decode_inbox(turn, partition, rows, commands);
+            if let Some(held) = self.held.get_mut(&partition) {
+                held.look_into_inbox = full;
+                // What is left must not hide what comes after it.
+                held.inbox_after = last.filter(|_| full && left).unwrap_or(0);
+            }
+        }
+        Ok(())
     }
 
     /// Answers whether nothing of it is for this process: all is left for a newer one.

@@ -31,6 +31,9 @@ const SUBMIT: &str = "WITH used AS (SELECT body, run FROM idempotency WHERE key 
      WHEN EXISTS (SELECT FROM put) AND ($7::bytea IS NULL OR EXISTS (SELECT FROM keyed)) THEN true \
      ELSE refuse($12, 'another submission was first') = 0 END";
 
+/// How many [`inbox_columns`] are.
+const INBOX_COLUMNS: usize = 7;
+
 /// How often a submission looks again.
 const LOOKS: u32 = 5;
 
@@ -74,6 +77,34 @@ impl Inbox for PostgresStore {
         let statement = statement.with(i32::from(partition.0)).with(bound(after)).with(i64::from(limit));
         let rows = self.read("inbox", statement).await?;
         all(&rows, inbox_row).map_err(|failed| failed.of("inbox"))
+    }
+
+    async fn inboxes(&self, asked: &[(PartitionId, u64)], limit: u32) -> Result<Vec<Vec<InboxRow>>> {
+        if let [(partition, after)] = *asked {
+            return Ok(vec![self.inbox(partition, after, limit).await?]);
+        }
+        let statement = Statement::new(concat!(
+            "SELECT ",
+            inbox_columns!(),
+            ", place FROM unnest($1::integer[], $2::bigint[]) WITH ORDINALITY AS asked (home, after, place) \
+             CROSS JOIN LATERAL (SELECT * FROM inbox WHERE partition = home AND seq > after ORDER BY seq LIMIT $3) i \
+             ORDER BY place, seq"
+        ));
+        let statement = statement
+            .with(asked.iter().map(|(partition, _)| i32::from(partition.0)).bind_iter())
+            .with(asked.iter().map(|(_, after)| bound(*after)).bind_iter())
+            .with(i64::from(limit));
+        let rows = self.read("inboxes", statement).await?;
+        let mut answers = vec![Vec::new(); asked.len()];
+        for row in &rows {
+            let place: i64 = Cells::from(row, INBOX_COLUMNS).next().map_err(|failed: Failed| failed.of("inboxes"))?;
+            let read = inbox_row(row).map_err(|failed| failed.of("inboxes"))?;
+            // Places count from 1.
+            if let Some(answer) = usize::try_from(place - 1).ok().and_then(|place| answers.get_mut(place)) {
+                answer.push(read);
+            }
+        }
+        Ok(answers)
     }
 
     async fn pending(&self, ids: &[CommandId]) -> Result<Vec<CommandId>> {

@@ -58,6 +58,10 @@ pub async fn commands_keep_their_order_in_each_partition(f: Fixture) {
     assert_eq!(ids(&rest), [7, 8]);
     assert_eq!(ids(&ok(f.store.inbox.inbox(PartitionId(5), 0, 4).await)), [3, 6, 9]);
     assert_eq!(ids(&ok(f.store.inbox.inbox(PartitionId(6), 0, 4).await)), [0; 0]);
+    let asked = [(PartitionId(5), 0), (PartitionId(6), 0), (PartitionId(4), first[1].seq)];
+    let several = ok(f.store.inbox.inboxes(&asked, 3).await);
+    assert_eq!(several.iter().map(|rows| ids(rows)).collect::<Vec<_>>(), [vec![3, 6, 9], vec![], vec![4, 5, 7]]);
+    assert_eq!(ok(f.store.inbox.inboxes(&[], 3).await).len(), 0);
     assert_eq!(ids(&ok(f.store.inbox.inbox(PartitionId(4), u64::MAX, 4).await)), [0; 0]);
 }
 
