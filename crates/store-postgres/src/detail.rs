@@ -157,7 +157,7 @@ pub(crate) fn step_row(ix: StepIx, state: i16, dispatch: DispatchNo, detail: &[u
     Ok(StepRow {
         ix,
         path: rest.path,
-        state: known(u8::try_from(state).ok().and_then(StepState::from_code), "state of a step")?,
+        state: step_state(state)?,
         dispatch,
         attempt: rest.attempt,
         generation: rest.generation,
@@ -202,6 +202,11 @@ pub(crate) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
 /// What [`to_json`] wrote.
 pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failed> {
     serde_json::from_slice(bytes).map_err(Failed::corrupt)
+}
+
+/// The state of a step by its code.
+pub(crate) fn step_state(code: i16) -> Result<StepState, Failed> {
+    known(u8::try_from(code).ok().and_then(StepState::from_code), "state of a step")
 }
 
 fn known<T>(value: Option<T>, what: &str) -> Result<T, Failed> {

@@ -231,7 +231,7 @@ pub(crate) fn digest(bytes: &[u8]) -> Result<Digest, Failed> {
     bytes.map(Digest).map_err(|_| Failed::corrupt("a digest is not of 32 bytes"))
 }
 
-fn known<T>(value: Option<T>, what: &str) -> Result<T, Failed> {
+pub(crate) fn known<T>(value: Option<T>, what: &str) -> Result<T, Failed> {
     value.ok_or_else(|| Failed::corrupt(format!("a stored {what} is not known")))
 }
 

@@ -35,6 +35,6 @@ pub use error::{Kind, StoreError};
 pub use port::{Catalog, Claims, DeadLetters, History, Inbox, Journal, Processes, RunLog, StepLogs, Store};
 pub use types::{
     Batch, BurnResult, Claim, ClaimRequest, ClaimState, Commit, DeadLetter, InboxRow, JournalEntry, JournalKey,
-    LogChunk, NewRun, OpenStep, PartitionRow, PayloadAt, ProcessRow, Processed, RunFilter, RunPage, SegmentRow,
+    LogChunk, NewRun, OpenStep, PartitionRow, PayloadAt, ProcessRow, Processed, RunFilter, RunPage, SegmentRow, Shown,
     StoredRun, Submission, Submitted, TimerRow, Turn,
 };

@@ -3,11 +3,11 @@
 use crate::StoreError;
 use crate::types::{
     Batch, Claim, ClaimRequest, ClaimState, Commit, DeadLetter, InboxRow, JournalEntry, JournalKey, LogChunk, OpenStep,
-    PartitionRow, PayloadAt, ProcessRow, Processed, RunFilter, RunPage, SegmentRow, StoredRun, Submission, Submitted,
-    TimerRow,
+    PartitionRow, PayloadAt, ProcessRow, Processed, RunFilter, RunPage, SegmentRow, Shown, StoredRun, Submission,
+    Submitted, TimerRow,
 };
 use aidt_domain::{
-    Digest, DispatchNo, PartitionId, ProcessId, Project, RunId, RunRow, Seq, StepIx, StepRow, Timestamp,
+    Digest, DispatchNo, OutputRef, PartitionId, ProcessId, Project, RunId, RunRow, Seq, StepIx, StepRow, Timestamp,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -141,6 +141,9 @@ pub trait History: Send + Sync {
 
     /// Payload bytes.
     async fn payload(&self, at: &PayloadAt) -> Result<Bytes>;
+
+    /// How many steps of a run are in which state, and these payloads of it, in one look.
+    async fn shown(&self, run: RunId, payloads: &[OutputRef]) -> Result<Shown>;
 }
 
 /// Lives of service processes.

@@ -2,7 +2,7 @@
 
 use aidt_domain::{
     Attempt, BatchId, CommandId, Digest, DispatchNo, Epoch, Generation, OutSeq, OutputRef, PartitionId, Pool,
-    ProcessId, Project, RunId, RunRow, RunState, Seq, StepIx, StepRow, Timestamp,
+    ProcessId, Project, RunId, RunRow, RunState, Seq, StepIx, StepRow, StepState, Timestamp,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -350,3 +350,12 @@ pub struct RunPage {
 
 /// Where a payload of an event stands, and whose.
 pub type PayloadAt = (RunId, OutputRef);
+
+/// What is shown of a run beside its row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// How many rows of its steps are in which state.
+    pub states: BTreeMap<StepState, u64>,
+    /// The payloads that were asked for, in that order.
+    pub payloads: Vec<Bytes>,
+}

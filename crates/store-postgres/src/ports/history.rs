@@ -2,15 +2,16 @@
 
 use super::Result;
 use crate::PostgresStore;
-use crate::detail::label_hash;
+use crate::detail::{label_hash, step_state};
 use crate::error::Failed;
 use crate::rows::{Cells, all, bound, run_columns, run_row, step_row};
 use crate::statement::Statement;
-use aidt_domain::{Project, RunId, RunRow, Seq, StepIx, StepRow};
-use aidt_store::{History, PayloadAt, RunFilter, RunLog, RunPage, SegmentRow};
+use aidt_domain::{OutputRef, Project, RunId, RunRow, Seq, StepIx, StepRow};
+use aidt_store::{History, PayloadAt, RunFilter, RunLog, RunPage, SegmentRow, Shown};
 use async_trait::async_trait;
 use bytes::Bytes;
-use sqlx::postgres::PgBindIterExt;
+use sqlx::postgres::{PgBindIterExt, PgRow};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// What both lists ask of a run.
@@ -40,6 +41,12 @@ const LABELLED_RUNS: &str = concat!(
      WHERE NOT EXISTS (SELECT FROM run_labels o WHERE o.hash = h AND o.created_at = l.created_at AND o.run = l.run)) \
      ORDER BY l.created_at DESC, l.run DESC LIMIT $6"
 );
+
+/// Steps by state (place 0), and payloads by their place.
+const SHOWN: &str = "SELECT 0::bigint, state, count(*), NULL::bytea FROM steps WHERE run = $1 GROUP BY state \
+     UNION ALL SELECT u.place, 0::smallint, 0::bigint, substring(s.payloads FROM u.at::integer + 1 FOR u.len::integer) \
+     FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS u (first_seq, at, len, place) \
+     JOIN segments s ON s.run = $1 AND s.first_seq = u.first_seq WHERE octet_length(s.payloads) >= u.at + u.len";
 
 #[async_trait]
 impl History for PostgresStore {
@@ -100,6 +107,38 @@ impl History for PostgresStore {
         let read = self.payloads(std::slice::from_ref(at)).await?;
         read.into_iter().next().ok_or_else(|| Failed::corrupt("a payload was not answered").of("payload"))
     }
+
+    async fn shown(&self, run: RunId, payloads: &[OutputRef]) -> Result<Shown> {
+        let statement = Statement::new(SHOWN)
+            .with(run.0)
+            .with(payloads.iter().map(|at| at.segment.0.cast_signed()).bind_iter())
+            .with(payloads.iter().map(|at| i64::from(at.offset)).bind_iter())
+            .with(payloads.iter().map(|at| i64::from(at.len)).bind_iter());
+        let rows = self.read("shown", statement).await?;
+        shown(&rows, run, payloads).map_err(|failed| failed.of("shown"))
+    }
+}
+
+fn shown(rows: &[PgRow], run: RunId, payloads: &[OutputRef]) -> std::result::Result<Shown, Failed> {
+    let mut shown = Shown::default();
+    let mut read = BTreeMap::new();
+    for row in rows {
+        let mut cells = Cells::of(row);
+        let (place, state, count): (i64, i16, i64) = (cells.next()?, cells.next()?, cells.next()?);
+        if place > 0 {
+            read.insert(place, cells.bytes()?);
+        } else {
+            shown.states.insert(step_state(state)?, count.cast_unsigned());
+        }
+    }
+    for (place, at) in (1_i64..).zip(payloads) {
+        let bytes = read.remove(&place).ok_or_else(|| {
+            let (len, offset, segment) = (at.len, at.offset, at.segment);
+            Failed::corrupt(format!("{run} has no payload of {len} bytes at {offset} in the segment from {segment}"))
+        });
+        shown.payloads.push(bytes?);
+    }
+    Ok(shown)
 }
 
 fn runs_statement(filter: &RunFilter, (created_at, id): (i64, Uuid), limit: i64) -> Statement {

@@ -4,9 +4,9 @@ use super::Result;
 use crate::SqliteStore;
 use crate::error::Failed;
 use crate::read::{payload, segments_from};
-use crate::rows::{label_hash, run_columns, run_row, step_columns, step_row};
-use aidt_domain::{Project, RunId, RunRow, Seq, StepIx, StepRow};
-use aidt_store::{History, PayloadAt, RunFilter, RunPage, SegmentRow};
+use crate::rows::{known, label_hash, run_columns, run_row, step_columns, step_row};
+use aidt_domain::{OutputRef, Project, RunId, RunRow, Seq, StepIx, StepRow, StepState};
+use aidt_store::{History, PayloadAt, RunFilter, RunPage, SegmentRow, Shown};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
@@ -59,6 +59,27 @@ impl History for SqliteStore {
     async fn payload(&self, at: &PayloadAt) -> Result<Bytes> {
         let at = at.clone();
         self.readers.read("payload", move |connection| payload(connection, &at)).await
+    }
+
+    async fn shown(&self, run: RunId, payloads: &[OutputRef]) -> Result<Shown> {
+        let payloads = payloads.to_vec();
+        self.readers
+            .read("shown", move |connection| {
+                let sql = "SELECT s.state, count(*) FROM run_details d JOIN steps s ON s.run = d.no \
+                           WHERE d.id = ?1 GROUP BY s.state";
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query([run.0.as_bytes()])?;
+                let mut shown = Shown::default();
+                while let Some(row) = rows.next()? {
+                    let state = known(StepState::from_code(row.get(0)?), "state of a step")?;
+                    shown.states.insert(state, row.get::<_, i64>(1)?.cast_unsigned());
+                }
+                for at in payloads {
+                    shown.payloads.push(payload(connection, &(run, at))?);
+                }
+                Ok(shown)
+            })
+            .await
     }
 }
 

@@ -102,6 +102,21 @@ pub async fn payloads_are_slices(f: Fixture) {
     assert_eq!(ok(f.store.run_log.payloads(&[]).await).len(), 0);
 }
 
+pub async fn steps_are_counted_and_payloads_read_in_one_look(f: Fixture) {
+    let (run, _) = with_segments(&f).await;
+    let mut owner = Owner::take(&f.store, 0).await;
+    let rows = [(0, StepState::Done), (1, StepState::Done), (2, StepState::Ready)];
+    owner.write_steps(run, rows.map(|(ix, state)| step_row(ix, state, 1))).await;
+    owner.write_steps(run_id(0, 2), [step_row(0, StepState::Failed, 1)]).await;
+    let asked = [output_ref(11, 0, 10), output_ref(2, 9, 1), plain_ref(1, 10, 0)];
+    let shown = ok(f.store.history.shown(run, &asked).await);
+    assert_eq!(shown.states, BTreeMap::from([(StepState::Done, 2), (StepState::Ready, 1)]));
+    assert_eq!(shown.payloads, [&b"payloads 5"[..], b"2", b""]);
+    let nothing = ok(f.store.history.shown(run_id(0, 9), &[]).await);
+    assert!(nothing.states.is_empty() && nothing.payloads.is_empty());
+    refused(f.store.history.shown(run, &[plain_ref(1, 0, 1), plain_ref(3, 0, 1)]).await, Kind::Corrupt);
+}
+
 pub async fn a_payload_that_is_not_there_is_corrupt(f: Fixture) {
     let (run, _) = with_segments(&f).await;
     for at in [

@@ -123,7 +123,7 @@ macro_rules! conformance {
                 entries_have_no_gap, a_frozen_predecessor_writes_nothing,
                 another_process_writes_nothing, each_attempt_has_its_own;
             history: a_run_is_read_back, segments_come_in_order_and_pages, a_segment_by_any_of_its_events,
-                payloads_are_slices, a_payload_that_is_not_there_is_corrupt, steps_are_replaced,
+                payloads_are_slices, steps_are_counted_and_payloads_read_in_one_look, a_payload_that_is_not_there_is_corrupt, steps_are_replaced,
                 steps_come_in_pages, many_runs_load_at_once, runs_come_newest_first,
                 runs_are_filtered;
             open_steps: open_dispatches_are_those_out, the_backlog_comes_in_pages;

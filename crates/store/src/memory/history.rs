@@ -2,9 +2,9 @@
 
 use super::state::Run;
 use super::{MemoryStore, Result};
-use crate::types::{PayloadAt, RunFilter, RunPage, SegmentRow};
+use crate::types::{PayloadAt, RunFilter, RunPage, SegmentRow, Shown};
 use crate::{History, Kind, StoreError};
-use aidt_domain::{Project, RunId, RunRow, Seq, StepIx, StepRow};
+use aidt_domain::{OutputRef, Project, RunId, RunRow, Seq, StepIx, StepRow};
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -55,6 +55,17 @@ impl History for MemoryStore {
 
     async fn payload(&self, at: &PayloadAt) -> Result<Bytes> {
         self.state().payload("payload", at)
+    }
+
+    async fn shown(&self, run: RunId, payloads: &[OutputRef]) -> Result<Shown> {
+        let state = self.state();
+        let mut shown = Shown::default();
+        for row in state.runs.get(&run).into_iter().flat_map(|stored| stored.steps.values()) {
+            *shown.states.entry(row.state).or_default() += 1;
+        }
+        let read = payloads.iter().map(|at| state.payload("shown", &(run, at.clone())));
+        shown.payloads = read.collect::<Result<_>>()?;
+        Ok(shown)
     }
 }
 

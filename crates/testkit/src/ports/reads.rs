@@ -1,9 +1,9 @@
 //! What one process reads of documents and history, and what it prints and buries.
 
 use super::store::{Result, SimStore, read, write};
-use aidt_domain::{Digest, DispatchNo, Project, RunId, RunRow, Seq, StepIx, StepRow};
+use aidt_domain::{Digest, DispatchNo, OutputRef, Project, RunId, RunRow, Seq, StepIx, StepRow};
 use aidt_store::{
-    Catalog, DeadLetter, DeadLetters, History, LogChunk, PayloadAt, RunFilter, RunPage, SegmentRow, StepLogs,
+    Catalog, DeadLetter, DeadLetters, History, LogChunk, PayloadAt, RunFilter, RunPage, SegmentRow, Shown, StepLogs,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -39,6 +39,10 @@ impl History for SimStore {
 
     async fn payload(&self, at: &PayloadAt) -> Result<Bytes> {
         read!(self, "payload", self.raw().payload(at))
+    }
+
+    async fn shown(&self, run: RunId, payloads: &[OutputRef]) -> Result<Shown> {
+        read!(self, "shown", self.raw().shown(run, payloads))
     }
 }
 

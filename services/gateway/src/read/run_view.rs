@@ -2,16 +2,14 @@
 
 use super::ReadError;
 use super::find::{Accepted, Found};
-use super::json::{payload, raw, time, time_or_null};
+use super::json::{raw, time, time_or_null};
 use crate::Api;
-use aidt_domain::{Digest, Failure, RunId, RunRow, RunState, Seq, StepIx, StepState, Timestamp};
+use aidt_domain::{Digest, Failure, OutputRef, RunId, RunRow, RunState, Seq, StepState, Timestamp};
 use aidt_engine::Graph;
+use aidt_store::Shown;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-
-/// Rows of steps that are read at once to count them.
-const STEPS_AT_ONCE: u32 = 5_000;
 
 /// A run in a list.
 #[derive(Debug, Serialize)]
@@ -105,46 +103,32 @@ pub(crate) async fn view(api: &Api, found: Found) -> Result<RunView, ReadError> 
         Found::Accepted(accepted) => {
             let graph = api.graphs.get(&*store.catalog, accepted.id, accepted.start.snapshot).await?;
             let inputs = raw(&serde_json::to_vec(&accepted.start.inputs).expect("a JSON object"));
-            let counts = Counts::of(graph.len(), []);
+            let counts = Counts::of(graph.len(), BTreeMap::new());
             Ok(RunView { summary: RunSummary::of_accepted(*accepted, &graph), inputs, outputs: None, counts })
         }
         Found::Stored(row) => {
             let graph = api.graphs.get(&*store.catalog, row.id, row.snapshot).await?;
-            let counts = count(api, row.id, graph.len()).await?;
-            let outputs = match &row.outputs {
-                Some(at) => Some(payload(&*store.history, &(row.id, at.clone())).await?),
-                None => None,
-            };
-            let inputs = match &row.inputs {
-                Some(at) => payload(&*store.history, &(row.id, at.clone())).await?,
-                None => raw(b"{}"),
-            };
+            // One look at the store: each is a round trip.
+            let asked: Vec<OutputRef> = row.inputs.iter().chain(&row.outputs).cloned().collect();
+            let Shown { states, payloads } = store.history.shown(row.id, &asked).await?;
+            let mut values = payloads.iter().map(|bytes| raw(bytes));
+            let inputs = row.inputs.as_ref().and_then(|_| values.next()).unwrap_or_else(|| raw(b"{}"));
+            let outputs = row.outputs.as_ref().and_then(|_| values.next());
+            let counts = Counts::of(graph.len(), states);
             Ok(RunView { summary: RunSummary::of_row(*row), inputs, outputs, counts })
         }
     }
 }
 
-async fn count(api: &Api, run: RunId, total: usize) -> Result<Counts, ReadError> {
-    let mut states = Vec::new();
-    let mut after: Option<StepIx> = None;
-    loop {
-        let rows = api.store.history.steps(run, after, STEPS_AT_ONCE).await?;
-        states.extend(rows.iter().map(|r| r.state));
-        match rows.last() {
-            Some(last) if rows.len() == STEPS_AT_ONCE as usize => after = Some(last.ix),
-            _ => return Ok(Counts::of(total, states)),
-        }
-    }
-}
-
 impl Counts {
-    /// Counts the rows that there are; the other steps are pending.
-    fn of(total: usize, rows: impl IntoIterator<Item = StepState>) -> Self {
+    /// Of so many steps, those that have a row by state; the other steps are pending.
+    fn of(total: usize, rows: BTreeMap<StepState, u64>) -> Self {
         let mut states: BTreeMap<StepState, usize> = StepState::ALL.iter().map(|s| (*s, 0)).collect();
         let mut seen = 0;
-        for state in rows {
-            *states.entry(state).or_default() += 1;
-            seen += 1;
+        for (state, count) in rows {
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            *states.entry(state).or_default() += count;
+            seen += count;
         }
         *states.entry(StepState::Pending).or_default() += total.saturating_sub(seen);
         Self { total, states }
@@ -157,7 +141,7 @@ mod tests {
 
     #[test]
     fn steps_without_a_row_are_pending() {
-        let counts = Counts::of(5, [StepState::Done, StepState::Done, StepState::Pending]);
+        let counts = Counts::of(5, BTreeMap::from([(StepState::Done, 2), (StepState::Pending, 1)]));
         let json = serde_json::to_value(&counts).unwrap();
         assert_eq!(
             (&json["total"], &json["done"], &json["pending"], &json["failed"]),
