@@ -1,16 +1,11 @@
 //! Who listens to what, and handing each their messages. No I/O: [`crate::live`] tells Redis.
 
-mod mailbox;
-
-use aidt_lock::Live;
+use aidt_lock::{Live, Mailbox};
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailbox::Mailbox;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
-
-pub use mailbox::{LIVE_BUFFER, LIVE_BYTES};
 
 /// Subscriptions by channel, whatever the state of the connection.
 #[derive(Default)]

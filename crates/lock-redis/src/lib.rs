@@ -20,7 +20,6 @@ mod outbox;
 mod remove;
 mod scripts;
 
-pub use fanout::{LIVE_BUFFER, LIVE_BYTES};
 pub use locks::RedisLocks;
 pub use options::{Options, OptionsError};
 pub use outbox::OUTBOX_BYTES;

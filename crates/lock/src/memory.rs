@@ -4,7 +4,7 @@
 //! would distort, and which a test can pause.
 //!
 //! **Bounds.** Leases and buckets that ran out are swept when a map has doubled since the last sweep.
-//! A subscriber holds at most [`LIVE_BUFFER`] messages and loses the oldest when it lags. A channel
+//! A subscriber holds at most [`LIVE_BUFFER`](crate::LIVE_BUFFER) messages and loses the oldest when it lags. A channel
 //! exists while somebody is subscribed.
 
 mod buckets;
@@ -21,8 +21,6 @@ use leases::Leases;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-
-pub use fanout::LIVE_BUFFER;
 
 /// In-memory [`Locks`]; clones share everything.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! The book-keeping, without a Redis.
 
 use super::*;
+use aidt_lock::{LIVE_BUFFER, LIVE_BYTES};
 use futures::FutureExt as _;
 
 fn connected() -> Arc<Fanout> {

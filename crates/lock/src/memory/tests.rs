@@ -1,6 +1,7 @@
 //! What this adapter promises beyond the port: exact times, and that nothing unused stays.
 
 use super::*;
+use crate::LIVE_BUFFER;
 use futures::FutureExt as _;
 
 const TTL: Duration = Duration::from_secs(4);

@@ -11,14 +11,14 @@ pub const LIVE_BUFFER: usize = 256;
 /// Bytes that it may lag behind: with more than one message waiting, the oldest go.
 pub const LIVE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Messages that wait for one subscriber.
-#[derive(Default)]
-pub(super) struct Mailbox {
+/// Messages that wait for one subscriber. Most are read at once: nothing is allocated before it lags.
+#[derive(Debug, Default)]
+pub struct Mailbox {
     letters: Mutex<Letters>,
     arrived: Notify,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Letters {
     waiting: VecDeque<Bytes>,
     bytes: usize,
@@ -26,7 +26,8 @@ struct Letters {
 }
 
 impl Mailbox {
-    pub(super) fn put(&self, message: Bytes) {
+    /// Leaves a message; the oldest go when too many wait.
+    pub fn put(&self, message: Bytes) {
         {
             let mut letters = self.letters();
             letters.bytes += message.len();
@@ -39,13 +40,14 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    pub(super) fn close(&self) {
+    /// No more messages will come.
+    pub fn close(&self) {
         self.letters().closed = true;
         self.arrived.notify_one();
     }
 
     /// The next message; `None` when it was closed and there are no more. Cancel safe, for one reader.
-    pub(super) async fn next(&self) -> Option<Bytes> {
+    pub async fn next(&self) -> Option<Bytes> {
         loop {
             {
                 let mut letters = self.letters();
