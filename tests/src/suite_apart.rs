@@ -174,7 +174,8 @@ pub fn a_run_goes_on_on_another_workers_disk(stage: &Stage) {
     let worker = |disk: &str| {
         let mut command = stage.worker(&server.step_consumers);
         command.env("AIDT_WORKSPACES", stage.home().folder(disk)).env("AIDT_ARTIFACTS_URL", &artifacts);
-        let mut worker = Server::spawn(command.env("AIDT_WORKSPACE_ROOTS", &repository));
+        command.env("AIDT_WORKSPACE_ROOTS", &repository);
+        let mut worker = Server::spawn(command);
         worker.until_ready();
         worker
     };
