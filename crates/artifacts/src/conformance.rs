@@ -6,6 +6,7 @@ use crate::port::{ArtifactRef, Artifacts, Files, Kind};
 use aidt_domain::{Digest, Project};
 use bytes::Bytes;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The size limit that the suite expects of the store under test: small, so that it is reached.
 pub const LIMIT: u64 = 1024 * 1024;
@@ -111,8 +112,9 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos();
-        let dir = std::env::temp_dir().join(format!("aidt-files-{}-{name}-{now}", std::process::id()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (process, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(format!("aidt-files-{process}-{n}-{name}"));
         std::fs::create_dir_all(&dir).expect("a temporary folder");
         Self(dir)
     }
