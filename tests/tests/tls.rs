@@ -1,5 +1,7 @@
 //! TLS to servers, and between step consumers and tool workers.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use aidt_servers::{Instance, Kind};
 use aidt_tests::{Authority, Home, Identity, Server, Stage, eventually, text};
 use serde_json::json;

@@ -98,7 +98,9 @@ impl<'t> Raw<'t> {
             }
             tokio::select! {
                 biased;
-                Some(Ok(confirmed)) = confirms.next() => drop(confirmed.map_err(|(error, _)| error)?),
+                Some(Ok(confirmed)) = confirms.next() => {
+                    confirmed.map_err(|(error, _)| error)?;
+                }
                 message = self.consumer.recv(), if got < sent => {
                     message?;
                     got += 1;

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{ChildStderr, Command};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// How long a process may take until it says where it listens, and until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ pub(super) struct Child {
     process: tokio::process::Child,
     pub(super) endpoint: Endpoint,
     /// Passes on what it says.
-    _said: JoinHandle<()>,
+    _said: JoinSet<()>,
 }
 
 impl Child {
@@ -46,7 +46,8 @@ impl Child {
         let mut lines = BufReader::new(said).lines();
         let endpoint = tokio::time::timeout(READY_WITHIN, address(service, &mut lines)).await;
         let endpoint = endpoint.map_err(|_| format!("{service} does not say where it listens"))??;
-        let said = tokio::spawn(async move {
+        let mut said = JoinSet::new();
+        said.spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 tracing::info!(%service, line, "a process says");
             }

@@ -113,11 +113,10 @@ impl Settings {
         let name = names::STEP_CONSUMERS.name;
         for at in &self.worker.step_consumers {
             match at {
-                _ if self.worker.tls.is_some() => {
-                    if matches!(at, StepConsumers::At(_)) && !at.is_local() {
-                        return Err(invalid(format!("{name}: {at} is clear text to another machine: use https://")));
-                    }
+                StepConsumers::At(_) if self.worker.tls.is_some() && !at.is_local() => {
+                    return Err(invalid(format!("{name}: {at} is clear text to another machine: use https://")));
                 }
+                _ if self.worker.tls.is_some() => {}
                 StepConsumers::Tls { .. } => {
                     return Err(invalid(format!("{name}: {at} wants mutual TLS: {}", tls::needed())));
                 }

@@ -33,6 +33,7 @@ impl Authority {
 }
 
 /// A listener that echoes one byte to whom it believes; gives its address.
+#[expect(clippy::disallowed_methods, reason = "it lives as long as the test's runtime")]
 async fn echo(tls: &WorkerTls) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
