@@ -184,7 +184,8 @@ impl Loop {
             Standing::Unsure | Standing::Dead => None,
         };
         let grace = self.config.flush_grace;
-        let drain = self.drain_ends.map(|at| if at > now { at } else { at + grace });
+        // What is past wakes nobody: who is empty by then waits for acks and records alone.
+        let drain = self.drain_ends.map(|at| if at > now { at } else { at + grace }).filter(|at| *at > now);
         let acks = self.empty_since.map(|since| since + grace);
         let records = self.empty_since.and_then(|_| self.core.asks_at());
         let lanes = &self.core.lanes;
