@@ -95,7 +95,13 @@ impl Home {
     /// The command line, to be started by the caller.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(aidt());
+        self.command_of(&aidt(), args)
+    }
+
+    /// The same of another build.
+    #[must_use]
+    pub fn command_of(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(args).env("AIDT_HOME", self.path()).env_remove("AIDT_SERVER").stdin(Stdio::null());
         command
     }

@@ -1,7 +1,8 @@
 //! Where a test runs: one process over a file, or one for each service over real servers.
 
-use crate::{Collector, Home, Server, Tap};
+use crate::{Collector, Home, Server, Tap, aidt};
 use std::ops::Deref;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -179,7 +180,13 @@ impl Stage {
     /// `aidt serve` of these services (none: all of them), on any port unless `AIDT_LISTEN` names one.
     #[must_use]
     pub fn command(&self, services: &[&str]) -> Command {
-        let mut command = self.home.command(&["serve"]);
+        self.command_of(&aidt(), services)
+    }
+
+    /// The same of another build.
+    #[must_use]
+    pub fn command_of(&self, program: &Path, services: &[&str]) -> Command {
+        let mut command = self.home.command_of(program, &["serve"]);
         command.args(services).env("AIDT_LISTEN", "127.0.0.1:0");
         command.envs(self.servers.iter().chain(&self.told).map(|(name, value)| (name, value)));
         command

@@ -6,7 +6,7 @@ use crate::scenario::Action;
 use crate::shared::{ms, now};
 use crate::world::World;
 use aidt_domain::{PartitionId, Project, Timestamp};
-use aidt_queue::{Outgoing, Queue as _};
+use aidt_queue::Outgoing;
 use aidt_store::{Inbox as _, InboxRow, Processes as _, RunLog as _, Submission};
 use bytes::Bytes;
 use std::sync::Arc;

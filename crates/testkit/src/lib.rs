@@ -1,8 +1,8 @@
 //! A deterministic simulation of the durable loop, for tests.
 //!
 //! A world runs the real owner and the real step consumer, in one to three processes that die, freeze and come
-//! back, over the real in-memory store, queue and locks behind ports that pause, fail before and after the
-//! effect, double and reorder. It holds what is committed, acked, executed and paid against the invariants of
+//! back, over the real in-memory store and locks, and the queue in memory or a simulated log (a broker as RabbitMQ
+//! is one, or as Kafka is), behind ports that pause, fail before and after the effect, double and reorder. It holds what is committed, acked, executed and paid against the invariants of
 //! the design, by name. Time, randomness and ids follow from the seed alone: the same seed is the same history.
 //!
 //! - [`run`] is one seed; [`sweep`] is many, over threads.
@@ -21,6 +21,7 @@ mod fleet;
 mod harm;
 mod invariant;
 mod ledger;
+mod log;
 mod notes;
 mod people;
 mod plans;

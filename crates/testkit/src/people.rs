@@ -9,7 +9,7 @@ use aidt_domain::{
     StepState, Timestamp, canonical_json,
 };
 use aidt_engine::Graph;
-use aidt_queue::{Outgoing, Queue as _};
+use aidt_queue::Outgoing;
 use aidt_store::{Inbox as _, InboxRow, Submission};
 use bytes::Bytes;
 use std::collections::BTreeMap;

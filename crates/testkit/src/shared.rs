@@ -4,15 +4,19 @@ use crate::Invariant;
 use crate::Plant;
 use crate::chaos::Chaos;
 use crate::fleet::Job;
+use crate::log::LogBroker;
 use crate::ledger::{ExecutionNo, Ledger, Said};
 use crate::notes::Notes;
+use crate::rng::Rng;
 use crate::truth::{Truth, Witness, index};
 use aidt_domain::{Clock, Event, EventBody, ProcessId, RunId, StepMessage, Timestamp};
 use aidt_lock::memory::MemoryLocks;
+use aidt_queue::Queue;
 use aidt_queue::memory::MemoryQueue;
 use aidt_store::memory::MemoryStore;
 use aidt_store::{Batch, Commit, Kind, RunLog, StoreError};
 use futures::FutureExt;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -34,6 +38,50 @@ impl Clock for WorldClock {
     }
 }
 
+/// The broker of a world, in the shape of RabbitMQ or of Kafka.
+pub(crate) enum Broker {
+    /// It hands out, and forgets what is acked.
+    Queue(MemoryQueue),
+    /// It is read from a place.
+    Log(LogBroker),
+}
+
+impl Broker {
+    fn draw(seed: u64, clock: Arc<dyn Clock>) -> Self {
+        let mut rng = Rng::new(seed, 4);
+        match rng.chance(500) {
+            true => Self::Log(LogBroker::new(clock, Some(rng))),
+            false => Self::Queue(MemoryQueue::new(clock, "broker".to_owned())),
+        }
+    }
+
+    pub(crate) fn shape(&self) -> &'static str {
+        match self {
+            Self::Queue(_) => "queue",
+            Self::Log(_) => "log",
+        }
+    }
+
+    /// Loses everything.
+    pub(crate) fn wipe(&self) {
+        match self {
+            Self::Queue(queue) => queue.wipe(),
+            Self::Log(log) => log.wipe(),
+        }
+    }
+}
+
+impl Deref for Broker {
+    type Target = dyn Queue;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Queue(queue) => queue,
+            Self::Log(log) => log,
+        }
+    }
+}
+
 /// What is written down and drawn.
 pub(crate) struct State {
     pub(crate) chaos: Chaos,
@@ -46,7 +94,7 @@ pub(crate) struct State {
 pub(crate) struct Shared {
     pub(crate) clock: WorldClock,
     pub(crate) store: Arc<MemoryStore>,
-    pub(crate) queue: MemoryQueue,
+    pub(crate) queue: Broker,
     pub(crate) locks: MemoryLocks,
     pub(crate) plant: Option<Plant>,
     pub(crate) jobs: UnboundedSender<Job>,
@@ -71,7 +119,7 @@ impl Shared {
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
         Arc::new(Self {
             store: MemoryStore::new(partitions, Arc::clone(&shared_clock)),
-            queue: MemoryQueue::new(shared_clock, "broker".to_owned()),
+            queue: Broker::draw(seed, shared_clock),
             locks: MemoryLocks::new(),
             clock,
             plant,

@@ -136,6 +136,7 @@ impl World {
         let scenario = Scenario::draw(options.seed);
         let (send, receive) = unbounded_channel();
         let shared = Shared::new(options.seed, scenario.partitions, options.plant, options.tracing, send);
+        shared.count("broker", shared.queue.shape());
         let mut jobs = JoinSet::new();
         jobs.spawn_local(serve(receive));
         let tools: Vec<_> = {

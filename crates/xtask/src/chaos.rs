@@ -1,6 +1,6 @@
 //! `cargo xtask chaos`: faults under load, with servers of their own. What is done: `tests/src/chaos`.
 
-use crate::{interop, services, sh, wait};
+use crate::{interop, previous, services, sh, wait};
 use aidt_servers::{Instance, Kind};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -56,6 +56,7 @@ pub(crate) fn short(root: &Path, python: &str) -> Result<()> {
 
 fn suite(root: &Path, settings: &[(&str, String)], stack: Option<&str>) -> Result<()> {
     sh(root, "cargo", &["build", "--quiet", "-p", "aidt"])?;
+    let previous = previous::program(root)?;
     let kinds: &[Kind] = match stack {
         None => &Kind::ALL,
         Some("rabbitmq") => &[Kind::Postgres, Kind::Redis, Kind::RabbitMq],
@@ -69,6 +70,7 @@ fn suite(root: &Path, settings: &[(&str, String)], stack: Option<&str>) -> Resul
     tests.current_dir(root).args(["test", "--quiet", "-p", "aidt-tests", "--features", "chaos", "--test", "chaos"]);
     tests.args(stack).args(["--", "--nocapture", "--test-threads=1"]);
     tests.env("AIDT_TEST_INSTANCE", "chaos").envs(instance.variables(kinds)?);
+    tests.envs(previous.map(|program| ("AIDT_PREVIOUS_BIN", program)));
     tests.envs(settings.iter().map(|(name, value)| (name, value)));
     let tested = wait("the chaos suite", &mut tests);
     instance.down(kinds, false).context("stopping the servers of the chaos suite")?;

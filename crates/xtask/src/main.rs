@@ -5,6 +5,7 @@
 mod chaos;
 mod check;
 mod interop;
+mod previous;
 mod services;
 mod stack;
 mod tests;

@@ -1,5 +1,6 @@
 //! The faults, in one table. Each is ended by [`Stand::restore`].
 
+use super::process::Build;
 use super::process::Service::{All, Gateway, Owner, StepConsumer, ToolWorker};
 use super::proxy::Traffic::{Cut, Silent};
 use super::stack::Party::{Lock, Queue, Store};
@@ -22,8 +23,21 @@ pub(super) struct Fault {
     within: u64,
     /// In the short form for CI, on these stacks.
     short: &'static [Stack],
-    /// It needs a disk that can be filled.
-    pub(super) disk: bool,
+    /// What it needs besides.
+    pub(super) needs: Needs,
+    /// Nobody is taken by surprise: nothing may be in doubt.
+    pub(super) is_announced: bool,
+}
+
+/// What not every machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// A disk that can be filled.
+    Disk,
+    /// A build of an earlier commit.
+    Previous,
 }
 
 /// The moment from which recovery is measured.
@@ -90,6 +104,10 @@ const FAULTS: &[Fault] = &[
     of("clock-of-step-consumer", KAFKA,    |s| s.set_clock_ahead(StepConsumer),       10, Begin, 10,     NONE),
     of("clock-of-worker",        SERVERS,  |s| s.set_clock_ahead(ToolWorker),         12, Begin, WORKER, NONE),
     of("clock-of-gateway",       SERVERS,  |s| s.set_clock_ahead(Gateway),            10, Begin, KILLED, NONE),
+    of("roll",                   SERVERS,  |s| s.roll(Build::This),                    0, Begin, KILLED, RABBITMQ).announced(),
+    of("roll",                   EMBEDDED, |s| s.roll(Build::This),                    0, End,   KILLED, NONE).announced(),
+    of("upgrade",                SERVERS,  |s| s.roll(Build::Previous),                4, Begin, KILLED, SERVERS).from_previous(),
+    of("upgrade",                EMBEDDED, |s| s.roll(Build::Previous),                4, End,   KILLED, EMBEDDED).from_previous(),
     of("fill-disk",              SERVERS,  |s| s.disk().fill(),                       12, End,   BACK,   NONE).on_disk(),
     of("fill-disk",              EMBEDDED, |s| s.disk().fill(),                        8, End,   KILLED, EMBEDDED).on_disk(),
 ];
@@ -103,12 +121,23 @@ const fn of(
     within: u64,
     short: &'static [Stack],
 ) -> Fault {
-    Fault { name, stacks, inject, lasts, since, within, short, disk: false }
+    Fault { name, stacks, inject, lasts, since, within, short, needs: Needs::Nothing, is_announced: false }
 }
 
 impl Fault {
     const fn on_disk(mut self) -> Self {
-        self.disk = true;
+        self.needs = Needs::Disk;
+        self
+    }
+
+    /// What is restarted becomes the previous build, and this one again at the end.
+    const fn from_previous(mut self) -> Self {
+        self.needs = Needs::Previous;
+        self
+    }
+
+    const fn announced(mut self) -> Self {
+        self.is_announced = true;
         self
     }
 

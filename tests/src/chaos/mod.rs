@@ -16,8 +16,9 @@ mod stand;
 
 use crate::{Dice, verify};
 use disk::Disk;
-use fault::{Fault, Since};
+use fault::{Fault, Needs, Since};
 use load::{Accepted, Load};
+use process::Build;
 use recovery::Wait;
 use serde_json::Value;
 pub use stack::Stack;
@@ -74,11 +75,15 @@ impl Series {
         };
         let mut faults: Vec<&Fault> = Fault::of(stack).into_iter().filter(wanted).collect();
         if self.short
-            && faults.iter().any(|f| f.disk)
+            && faults.iter().any(|f| f.needs == Needs::Disk)
             && let Err(why) = Disk::try_mount()
         {
             println!("{}: NOT RUN, for want of a disk that can be filled: {why}", stack.name());
-            faults.retain(|f| !f.disk);
+            faults.retain(|f| f.needs != Needs::Disk);
+        }
+        if faults.iter().any(|f| f.needs == Needs::Previous) && Build::previous().is_none() {
+            println!("{}: upgrade NOT RUN, for want of a previous build", stack.name());
+            faults.retain(|f| f.needs != Needs::Previous);
         }
         if faults.is_empty() {
             println!("{}: no fault of that name", stack.name());
@@ -92,7 +97,7 @@ impl Series {
             let mut order = faults.clone();
             dice.shuffle(&mut order);
             for fault in order {
-                let with_disk = faults.iter().any(|f| f.disk);
+                let with_disk = faults.iter().any(|f| f.needs == Needs::Disk);
                 let mut at = trial.take().unwrap_or_else(|| Trial::begin(stack, &mut dice, with_disk));
                 let row = at.suffer(fault, if self.short { BUSY_IN_CI } else { BUSY });
                 println!("{}", row.line(stack));
@@ -149,6 +154,8 @@ impl Trial {
             self.stay(CALM);
             slowest = self.look(since);
             assert!(slowest.time <= fault.within() + busy, "a run waited too long: {}", slowest.run);
+            let surprised = fault.is_announced && self.unknown.len() > doubts;
+            assert!(!surprised, "an effect is in doubt, though nobody was killed");
         }));
         let verdict = tried.map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();

@@ -2,7 +2,7 @@
 
 use crate::{Server, Stage, request_within, signal};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Where Debian puts it (`apt-get install libfaketime`).
@@ -48,12 +48,30 @@ impl Service {
     }
 }
 
+/// What a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Build {
+    /// What is tested.
+    This,
+    /// What was in production before it.
+    Previous,
+}
+
+impl Build {
+    /// The previous build's program, if whoever started the suite has one.
+    #[must_use]
+    pub(super) fn previous() -> Option<PathBuf> {
+        std::env::var_os("AIDT_PREVIOUS_BIN").filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+}
+
 /// A process that is started, killed, frozen, and started again at the same address.
 pub(super) struct Process {
     pub(super) service: Service,
     pub(super) address: String,
     settings: Vec<(String, String)>,
     log: File,
+    build: Build,
     server: Option<Server>,
     started: Instant,
     is_frozen: bool,
@@ -64,14 +82,18 @@ impl Process {
     pub(super) fn new(service: Service, address: &str, settings: Vec<(String, String)>, log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).unwrap();
         let (started, address) = (Instant::now(), address.to_owned());
-        Self { service, address, settings, log, server: None, started, is_frozen: false, is_ahead: false }
+        let (build, server) = (Build::This, None);
+        Self { service, address, settings, log, build, server, started, is_frozen: false, is_ahead: false }
     }
 
     /// Starts it, if wanted with a clock that is ahead.
     pub(super) fn start(&mut self, stage: &Stage, ahead: bool) {
         let name = self.service.name();
         let services: &[&str] = if self.service == Service::All { &[] } else { &[name] };
-        let mut command = stage.command(services);
+        let mut command = match self.build {
+            Build::This => stage.command(services),
+            Build::Previous => stage.command_of(&Build::previous().expect("it was asked for before"), services),
+        };
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         if std::env::var_os("AIDT_LOG").is_none() {
             command.env("AIDT_LOG", "warn");
@@ -86,6 +108,21 @@ impl Process {
 
     pub(super) fn kill(&mut self) {
         self.server.take().into_iter().for_each(Server::kill);
+    }
+
+    /// Ends it as an orchestrator of containers does, and starts it again, perhaps as another build.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub(super) fn roll(&mut self, stage: &Stage, build: Build) {
+        let code = self.server.take().and_then(Server::terminate);
+        assert_eq!(code, Some(0), "{} at {} did not end well", self.service.name(), self.address);
+        self.build = build;
+        self.start(stage, false);
+    }
+
+    pub(super) fn is_of(&self, build: Build) -> bool {
+        self.build == build
     }
 
     pub(super) fn freeze(&mut self) {

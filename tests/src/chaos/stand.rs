@@ -2,7 +2,7 @@
 //! production is here, too: what ends by itself is started again.
 
 use super::disk::Disk;
-use super::process::{Process, Service};
+use super::process::{Build, Process, Service};
 use super::proxy::{Proxy, Speech, Traffic};
 use super::recovery::now;
 use super::stack::{Party, Stack};
@@ -147,6 +147,15 @@ impl Stand {
         self.processes[n].start(&self.stage, true);
     }
 
+    /// A rolling restart: one process after the other ends, is started again, perhaps as another build, and becomes
+    /// ready.
+    pub(super) fn roll(&mut self, build: Build) {
+        for n in 0..self.processes.len() {
+            self.processes[n].roll(&self.stage, build);
+            eventually("what was restarted is ready", READY_WITHIN, || self.processes[n].is_ready());
+        }
+    }
+
     /// What goes between the first of them and its servers; for a tool worker: between the first that is in Python
     /// and its step consumer.
     pub(super) fn set_traffic(&self, service: Service, traffic: Traffic) {
@@ -181,6 +190,9 @@ impl Stand {
     /// Ends every fault, and waits until all that there is is ready. Answers when the servers were back.
     pub(super) fn restore(&mut self) -> i64 {
         self.disk.iter().for_each(Disk::free);
+        if self.processes.iter().any(|process| !process.is_of(Build::This)) {
+            self.roll(Build::This);
+        }
         if self.stack != Stack::Embedded {
             for server in Party::ALL.map(|party| self.stack.server(party)) {
                 // Refused by one that is down, which is started next.

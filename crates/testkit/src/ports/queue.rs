@@ -4,7 +4,7 @@ use super::Struck;
 use super::streams::{SimCommands, SimSteps};
 use crate::chaos::Port;
 use crate::process::Process;
-use crate::shared::Shared;
+use crate::shared::{Broker, Shared};
 use aidt_domain::{CommandBody, PartitionId, Pool};
 use aidt_queue::{Commands, Kind, Outgoing, Queue, QueueError, Steps};
 use async_trait::async_trait;
@@ -28,6 +28,20 @@ pub(super) async fn after(process: &Process, operation: &'static str) -> Result<
 }
 
 impl SimQueue {
+    /// A broker that is a log may take one of those that read steps for dead.
+    fn unsettle(&self) {
+        let world = &self.0.world;
+        let Broker::Log(log) = &world.queue else { return };
+        let missed = world.with(|s| {
+            let rate = s.chaos.doubles;
+            s.chaos.hits(rate)
+        });
+        if missed {
+            world.count("fault", "rebalance");
+            log.miss_somebody();
+        }
+    }
+
     /// Some messages twice; of a batch that is about to fail, only some.
     fn mangle<T: Clone>(&self, batch: &mut Vec<(T, Outgoing)>) -> bool {
         let world = &self.0.world;
@@ -58,6 +72,7 @@ impl Queue for SimQueue {
 
     async fn publish_steps(&self, mut steps: Vec<(Pool, Outgoing)>) -> Result<()> {
         before(&self.0, "publish_steps").await?;
+        self.unsettle();
         let cut = self.mangle(&mut steps);
         for (_, out) in &steps {
             note_published(&self.0.world, &out.body);
