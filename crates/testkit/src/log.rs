@@ -186,5 +186,8 @@ mod tests {
     }
 
     // It is a broker before it is a bad one.
-    aidt_queue::queue_conformance!(#[tokio::test(start_paused = true)] fresh());
+    aidt_queue::queue_conformance!(
+        #[tokio::test(start_paused = true)]
+        fresh()
+    );
 }
