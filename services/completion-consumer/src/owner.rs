@@ -24,6 +24,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// A nudge may say that slots changed: processes are looked at again, but no sooner than this.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// Without trouble for this long there is none: longer than the longest pause between two attempts.
+const CALM: Duration = Duration::from_secs(2);
+
 /// `published` is written this long after the last turn, if no turn wrote it.
 const IDLE_FLUSH: Duration = Duration::from_millis(100);
 
@@ -72,6 +75,7 @@ pub struct Owner {
     /// Nothing more is handed out.
     closing: Arc<AtomicBool>,
     pub(crate) failures: u32,
+    troubled_at: Instant,
 }
 
 impl Owner {
@@ -105,6 +109,7 @@ impl Owner {
             looked: Instant::now(),
             nudged: false,
             failures: 0,
+            troubled_at: Instant::now(),
             config,
             closing: Arc::default(),
             ports,
@@ -123,6 +128,7 @@ impl Owner {
             if Instant::now() >= self.next_tick {
                 self.next_tick = Instant::now() + TICK;
                 (self.looked, self.nudged) = (Instant::now(), false);
+                self.notice_calm();
                 self.look_after().await;
                 self.measure_state();
             }
@@ -337,9 +343,18 @@ impl Owner {
 
     pub(crate) fn trouble(&mut self, what: &str, error: &dyn std::error::Error) {
         self.failures = self.failures.saturating_add(1);
+        self.troubled_at = Instant::now();
         tracing::warn!(what, error = %Chain(error), failures = self.failures, "the owner pauses and tries again");
         let text = format!("{what}: {}", Chain(error));
         self.status.send_if_modified(|s| s.trouble.replace(text).is_none());
+    }
+
+    /// A turn that goes through says that trouble is over; where nothing happens, only time does.
+    fn notice_calm(&mut self) {
+        let is_served = self.stream.is_some() || self.held.is_empty();
+        if is_served && self.again.is_empty() && self.isolate.is_none() && self.troubled_at.elapsed() >= CALM {
+            self.recovered();
+        }
     }
 
     fn recovered(&mut self) {

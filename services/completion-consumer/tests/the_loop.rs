@@ -5,11 +5,12 @@
 use aidt_completion_consumer::{Config, Handle, Owner, Ports};
 use aidt_domain::*;
 use aidt_policy::{ActivePolicy, Bundle};
-use aidt_queue::{Queue, Steps};
+use aidt_queue::{Commands, Kind, Outgoing, Queue, QueueError, Steps};
 use aidt_store::{InboxRow, ProcessRow, Store, Submission};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
@@ -476,6 +477,52 @@ async fn an_owner_that_is_alone_again_notices_that_another_had_its_partition() {
         tokio::time::sleep(Duration::from_secs(120)).await;
         let row = world.store.run_log.partition(PartitionId(0)).await.unwrap();
         assert!(row.epoch > taken.epoch, "{row:?}");
+    })
+    .await;
+}
+
+/// A broker that does not open a stream of commands when it is asked first.
+struct NotYet(Arc<dyn Queue>, AtomicBool);
+
+#[async_trait::async_trait]
+impl Queue for NotYet {
+    async fn incarnation(&self) -> Result<String, QueueError> {
+        self.0.incarnation().await
+    }
+
+    async fn publish_steps(&self, steps: Vec<(Pool, Outgoing)>) -> Result<(), QueueError> {
+        self.0.publish_steps(steps).await
+    }
+
+    async fn publish_commands(&self, commands: Vec<(PartitionId, Outgoing)>) -> Result<(), QueueError> {
+        self.0.publish_commands(commands).await
+    }
+
+    async fn nudge(&self, partitions: &[PartitionId]) {
+        self.0.nudge(partitions).await;
+    }
+
+    async fn steps(&self, pool: &Pool, prefetch: u32) -> Result<Box<dyn Steps>, QueueError> {
+        self.0.steps(pool, prefetch).await
+    }
+
+    async fn commands(&self, partitions: &[(PartitionId, i64)]) -> Result<Box<dyn Commands>, QueueError> {
+        if self.1.swap(false, Ordering::Relaxed) {
+            return Err(QueueError { operation: "commands", kind: Kind::Unavailable, source: None });
+        }
+        self.0.commands(partitions).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_without_work_says_that_its_trouble_is_over() {
+    with_world(async |set, mut world| {
+        world.ports.queue = Arc::new(NotYet(Arc::clone(&world.queue), AtomicBool::new(true)));
+        let (owner, _stop) = spawn_owner(set, &world, 1);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(owner.status().trouble.is_some());
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(owner.status().trouble, None);
     })
     .await;
 }
