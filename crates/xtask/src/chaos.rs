@@ -1,11 +1,10 @@
 //! `cargo xtask chaos`: faults under load, with servers of their own. What is done: `tests/src/chaos`.
 
-use crate::{interop, previous, services, sh, wait};
+use crate::{build, interop, previous, services, sh, wait};
 use aidt_servers::{Instance, Kind};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use std::path::Path;
-use std::process::Command;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -55,7 +54,7 @@ pub(crate) fn short(root: &Path, python: &str) -> Result<()> {
 }
 
 fn suite(root: &Path, settings: &[(&str, String)], stack: Option<&str>) -> Result<()> {
-    sh(root, "cargo", &["build", "--quiet", "-p", "aidt"])?;
+    build::binary(root)?;
     let previous = previous::program(root)?;
     let kinds: &[Kind] = match stack {
         None => &Kind::ALL,
@@ -66,9 +65,8 @@ fn suite(root: &Path, settings: &[(&str, String)], stack: Option<&str>) -> Resul
     // Not those of the tests: these are wiped.
     let instance = Instance::named("chaos")?;
     services::up(&instance, kinds).context("starting the servers of the chaos suite")?;
-    let mut tests = Command::new("cargo");
-    tests.current_dir(root).args(["test", "--quiet", "-p", "aidt-tests", "--features", "chaos", "--test", "chaos"]);
-    tests.args(stack).args(["--", "--nocapture", "--test-threads=1"]);
+    let mut tests = build::tests(root, &["aidt-tests/chaos"])?;
+    tests.args(["--quiet", "--test", "chaos"]).args(stack).args(["--", "--nocapture", "--test-threads=1"]);
     tests.env("AIDT_TEST_INSTANCE", "chaos").envs(instance.variables(kinds)?);
     tests.envs(previous.map(|program| ("AIDT_PREVIOUS_BIN", program)));
     tests.envs(settings.iter().map(|(name, value)| (name, value)));

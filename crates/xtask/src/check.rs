@@ -101,7 +101,7 @@ pub(crate) fn run() -> Result<()> {
         }
     };
     note("formatting", sh(&root, "cargo", &["fmt", "--all", "--", "--check"]));
-    let features = format!("{},aidt-tests/chaos,aidt-tests/python", crate::tests::features(&root)?);
+    let features = format!("{},aidt-tests/chaos,aidt-tests/python", crate::build::servers(&root)?);
     let lints = ["clippy", "--workspace", "--all-targets", "--features", &features, "--quiet", "--", "-D", "warnings"];
     note("lints", sh(&root, "cargo", &lints));
     let metadata = metadata(&root)?;

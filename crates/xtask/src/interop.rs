@@ -5,7 +5,7 @@
 mod collector;
 mod s3;
 
-use crate::{sh, target};
+use crate::{build, sh, target};
 use anyhow::{Context as _, Result};
 use std::path::Path;
 
@@ -13,28 +13,13 @@ use std::path::Path;
 pub(crate) fn run() -> Result<()> {
     let root = crate::root()?;
     let python = python_with_grpc(&root)?;
-    sh(&root, "cargo", &["build", "--quiet", "-p", "aidt"])?;
+    build::binary(&root)?;
     let worker = root.join("docs/examples/python-worker");
     println!("interop: the Python worker's own tests");
     sh(&worker, &python, &["-m", "unittest", "discover", "-v"])?;
     println!("interop: the crash test, with the Python worker");
-    let mut tests = std::process::Command::new("cargo");
-    tests
-        .current_dir(&root)
-        .args([
-            "test",
-            "-p",
-            "aidt-tests",
-            "--features",
-            "python",
-            "--test",
-            "python",
-            "--test",
-            "crash",
-            "--",
-            "--nocapture",
-        ])
-        .env("AIDT_PYTHON", &python);
+    let mut tests = build::tests(&root, &["aidt-tests/python"])?;
+    tests.args(["--test", "python", "--test", "crash", "--", "--nocapture"]).env("AIDT_PYTHON", &python);
     crate::wait("cargo test --features python", &mut tests)?;
     println!("interop: faults under load, the short form of `cargo xtask chaos`");
     crate::chaos::short(&root, &python)?;

@@ -7,11 +7,8 @@ use std::process::Command;
 /// Builds it, then runs the test that sends to it.
 pub(super) fn run(root: &Path, target: &Path) -> Result<()> {
     let program = program(root, target)?;
-    let mut tests = Command::new("cargo");
-    tests
-        .current_dir(root)
-        .args(["test", "-p", "aidt-tests", "--features", "collector", "--test", "collector"])
-        .env("AIDT_TEST_COLLECTOR", program);
+    let mut tests = crate::build::tests(root, &["aidt-tests/collector"])?;
+    tests.args(["--test", "collector"]).env("AIDT_TEST_COLLECTOR", program);
     crate::wait("cargo test --features collector", &mut tests)
 }
 

@@ -31,13 +31,12 @@ pub(super) fn run(root: &Path, target: &Path) -> Result<()> {
             .with_context(|| format!("starting {}", binary.display()))?,
     );
     store.wait_until_it_listens(address)?;
-    let mut tests = Command::new("cargo");
+    let mut tests = crate::build::tests(root, &["aidt-artifacts-s3/interop"])?;
     tests
-        .current_dir(root)
-        .args(["test", "-p", "aidt-artifacts-s3", "--features", "interop"])
+        .args(["--test", "s3"])
         .env("AIDT_TEST_S3_URL", format!("http://{address}/{BUCKET}"))
         .env("AIDT_TEST_S3_KEYS", format!("{}:{}", KEYS.0, KEYS.1));
-    crate::wait("cargo test -p aidt-artifacts-s3", &mut tests)
+    crate::wait("cargo test of artifacts in S3", &mut tests)
 }
 
 /// Made once under the target folder.
