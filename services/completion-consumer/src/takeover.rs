@@ -12,6 +12,7 @@ use aidt_domain::{
 };
 use aidt_lock::Lease;
 use aidt_store::StoreError;
+use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -29,21 +30,25 @@ pub(crate) const UNCLAIMED: Duration = Duration::from_secs(60);
 impl Owner {
     /// Takes what this process should own, gives back what another should.
     pub(crate) async fn balance(&mut self) {
-        for n in 0..self.ports.store.run_log.partitions() {
-            let partition = PartitionId(n);
-            let mine = self.should_own(partition);
-            if !mine {
-                if self.held.contains_key(&partition) {
-                    self.forget(partition);
-                    self.release_lease(partition).await;
-                }
-                continue;
-            }
-            if !self.may_try(partition).await {
-                continue;
-            }
-            self.forget_if_lost(partition).await;
+        let all = (0..self.ports.store.run_log.partitions()).map(PartitionId);
+        let (mine, others): (Vec<_>, Vec<_>) = all.partition(|partition| self.should_own(*partition));
+        for partition in others {
             if self.held.contains_key(&partition) {
+                self.forget(partition);
+                self.release_lease(partition).await;
+            }
+        }
+        // Each is a round trip or two, and turns wait meanwhile: all are under way at once.
+        let this = &*self;
+        let looks = mine.into_iter().map(|partition| async move {
+            let may = this.may_try(partition).await;
+            (partition, may, may && this.is_lost(partition).await)
+        });
+        for (partition, may, lost) in join_all(looks).await {
+            if lost {
+                self.forget(partition);
+            }
+            if !may || self.held.contains_key(&partition) {
                 continue;
             }
             if let Err(error) = self.take(partition).await {
@@ -55,11 +60,9 @@ impl Owner {
 
     /// Another owner may have taken it, and be gone again, while this process was frozen: an owner that is
     /// the last looks as well.
-    async fn forget_if_lost(&mut self, partition: PartitionId) {
-        let Some(epoch) = self.held.get(&partition).map(|h| h.epoch) else { return };
-        if self.ports.store.run_log.partition(partition).await.is_ok_and(|row| row.epoch != epoch) {
-            self.forget(partition);
-        }
+    async fn is_lost(&self, partition: PartitionId) -> bool {
+        let Some(epoch) = self.held.get(&partition).map(|h| h.epoch) else { return false };
+        self.ports.store.run_log.partition(partition).await.is_ok_and(|row| row.epoch != epoch)
     }
 
     /// Rendezvous hashing over the live owners: the highest hash of (partition, process).
@@ -71,7 +74,7 @@ impl Owner {
     }
 
     /// The lease: held by this process, or the fan-out is down and the last owner is not alive.
-    async fn may_try(&mut self, partition: PartitionId) -> bool {
+    async fn may_try(&self, partition: PartitionId) -> bool {
         let holder = self.config.process.to_string();
         match self.ports.locks.lease(&lease_name(partition), &holder, LEASE).await {
             Ok(Lease::Held) => true,
