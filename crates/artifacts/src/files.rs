@@ -25,17 +25,15 @@ impl Files for ObjectArtifacts {
         let part = self.part.unwrap_or(PART);
         let mut upload = BufWriter::with_capacity(Arc::clone(&self.store), key, part).with_max_concurrency(AT_ONCE);
         let uploaded = match tokio::io::copy(&mut file, &mut upload).await {
+            // From here on the writer aborts by itself what it cannot finish, and may not be asked to.
             Ok(len) => upload.shutdown().await.map(|()| len),
-            Err(error) => Err(error),
-        };
-        match uploaded {
-            Ok(len) => Ok(len),
             Err(error) => {
                 // What cannot be removed now the store's own rule for incomplete uploads removes.
                 let _ = upload.abort().await;
-                Err(failed("put_file", subject(project, name), Kind::Unknown, Some(error.into())))
+                Err(error)
             }
-        }
+        };
+        uploaded.map_err(|error| failed("put_file", subject(project, name), Kind::Unknown, Some(error.into())))
     }
 
     async fn get_file(&self, project: &Project, name: &str, to: &Path) -> Result<u64, ArtifactError> {

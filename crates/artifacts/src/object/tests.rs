@@ -1,6 +1,7 @@
 //! Both adapters, and what files promise beyond the port.
 
 use super::*;
+use crate::port::Files as _;
 use std::fs;
 
 const LIMIT: u64 = crate::conformance::LIMIT;
@@ -117,5 +118,30 @@ async fn what_goes_in_parts_is_whole_and_leaves_nothing_else() {
         assert_eq!(artifacts.get(&project(), &stored.digest).await.unwrap(), bytes);
         let path = directory.path().join(key(&project(), &stored.digest).as_ref());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_upload_is_an_error_that_may_be_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let from = directory.path().join("from");
+    fs::write(&from, [7; 25]).unwrap();
+    let shared = directory.path().join("shared");
+    let whole = ObjectArtifacts::directory(&shared, LIMIT).unwrap();
+    // What cannot be replaced: the last step fails, when all parts are there.
+    let taken = shared.join("default/files/taken");
+    fs::create_dir_all(taken.join("by a folder")).unwrap();
+    // What cannot be begun.
+    fs::write(shared.join("default/files/file"), "").unwrap();
+    for files in [whole.clone(), whole.in_parts(10)] {
+        for name in ["taken", "file/below"] {
+            let error = files.put_file(&project(), name, &from).await.unwrap_err();
+            assert_eq!(error.kind, Kind::Unknown, "{name}: {error}");
+        }
+        fs::remove_dir(taken.join("by a folder")).unwrap();
+        fs::remove_dir(&taken).unwrap();
+        assert_eq!(files.put_file(&project(), "taken", &from).await.unwrap(), 25);
+        fs::remove_file(&taken).unwrap();
+        fs::create_dir_all(taken.join("by a folder")).unwrap();
     }
 }
