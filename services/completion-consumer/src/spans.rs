@@ -73,7 +73,10 @@ impl Spans {
         }
         span.set("aidt.command", command.body.name());
         if let CommandBody::Finished(finished) = &command.body {
-            span.set("aidt.step.path", format_args!("{}", cached.run.step(finished.step).path));
+            // The engine drops a result of a step that is not there, and so must whoever only watches.
+            if cached.run.is_current(finished.step, finished.dispatch) {
+                span.set("aidt.step.path", format_args!("{}", cached.run.step(finished.step).path));
+            }
             span.set("aidt.dispatch", finished.dispatch.0);
         }
         self.open(span, cached);

@@ -7,6 +7,7 @@ use aidt_domain::*;
 use aidt_policy::{ActivePolicy, Bundle};
 use aidt_queue::{Commands, Kind, Outgoing, Queue, QueueError, Steps};
 use aidt_store::{InboxRow, ProcessRow, Store, Submission};
+use aidt_telemetry::{Protocol, Target, Telemetry};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,6 +143,10 @@ impl World {
     }
 
     async fn report(&self, message: &StepMessage, outcome: Outcome) {
+        self.report_traced(message, outcome, None).await;
+    }
+
+    async fn report_traced(&self, message: &StepMessage, outcome: Outcome, traceparent: Option<&str>) {
         let finished = Finished {
             step: message.step,
             dispatch: message.dispatch,
@@ -156,7 +161,7 @@ impl World {
             project: message.project.clone(),
             run: message.run,
             actor: Actor::default(),
-            traceparent: None,
+            traceparent: traceparent.map(str::to_owned),
             body: CommandBody::Finished(Box::new(finished)),
         };
         let body = aidt_proto::encode_command(&command).unwrap();
@@ -463,6 +468,35 @@ async fn a_result_that_cannot_be_read_ends_its_run_with_that_cause() {
         let error = row.error.unwrap();
         assert_eq!(error.code, ErrorCode::Internal);
         assert!(error.message.contains("dead letter"), "{}", error.message);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_of_a_step_that_is_not_there_is_dropped_though_it_is_traced() {
+    let collector = aidt_tests::Collector::start();
+    let target = Target {
+        endpoint: collector.grpc(),
+        protocol: Protocol::Grpc,
+        headers: Vec::new(),
+        timeout: Duration::from_secs(5),
+    };
+    let traced = aidt_telemetry::Config { traces: Some(target), ..aidt_telemetry::Config::new("test", "1", "1") };
+    let _telemetry = Telemetry::start(&traced).unwrap();
+    with_world(async |set, mut world| {
+        let mut steps = world.queue.steps(&world.pool, 8).await.unwrap();
+        spawn_owner(set, &world, 1);
+        let run = world.submit(7, chain(1)).await;
+        let message = aidt_proto::decode_step(&steps.recv(1).await.unwrap()[0].body).unwrap();
+        // Of a store that is older than the broker.
+        let beyond = StepMessage { step: StepIx(9_999), ..message.clone() };
+        let outcome =
+            Outcome::Done { output: message.arguments.clone(), labels: message.labels.clone(), workspace: None };
+        let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        world.report_traced(&beyond, outcome.clone(), Some(traceparent)).await;
+        world.report_traced(&message, outcome, Some(traceparent)).await;
+        world.until(run, RunState::Done).await;
+        assert!(world.store.dead_letters.dead_letters(0, 10).await.unwrap().is_empty());
     })
     .await;
 }
