@@ -20,9 +20,9 @@ use tonic::transport::Server;
 /// What ends when.
 #[derive(Clone, Default)]
 pub(crate) struct Stops {
-    /// The step consumer drains.
+    /// The step consumer drains, and so do workers of step consumers of other processes.
     pub(crate) steps: CancellationToken,
-    /// Then workers and hub end.
+    /// Then its own workers and its hub end.
     pub(crate) workers: CancellationToken,
 }
 
@@ -99,7 +99,7 @@ async fn run(
     };
     let workers = async {
         match workers {
-            Some(workers) => Ok(workers.run(stops.workers.clone()).await?),
+            Some(workers) => Ok(workers.run(&stops).await?),
             None => Ok(()),
         }
     };

@@ -1,6 +1,7 @@
 //! The tool worker: the built-in tools, dialled in at every step consumer that it is told of, with its
 //! slots shared out among them.
 
+use crate::inner_loop::Stops;
 use crate::settings::{Settings, StepConsumers};
 use crate::tls;
 use aidt_artifacts::ObjectArtifacts;
@@ -75,7 +76,7 @@ pub(crate) struct WorkersView {
 type Handles = BTreeMap<(String, WorkerId), Handle>;
 
 /// Workers that are not told to stop, by address.
-type Stops = BTreeMap<String, (WorkerId, CancellationToken)>;
+type Serving = BTreeMap<String, (WorkerId, CancellationToken)>;
 
 /// Why they ended though nobody asked them to.
 #[derive(Debug, thiserror::Error)]
@@ -125,20 +126,22 @@ impl Workers {
         self.view.clone()
     }
 
-    /// Serves until `shutdown`, then drains.
-    pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+    /// Serves until it is to stop. The step consumer of this process waits for its calls by itself and is served
+    /// until it has ended: from then on nobody takes results any more, so nothing is waited for. Workers of others
+    /// drain as soon as this process does.
+    pub(crate) async fn run(self, stops: &Stops) -> Result<(), Error> {
         let named = self.told.iter().any(|told| matches!(told, StepConsumers::Named { .. }));
-        let mut stops = Stops::new();
+        let mut serving = Serving::new();
         let mut running: FuturesUnordered<BoxFuture<'static, Result<(), Error>>> = FuturesUnordered::new();
         let mut looking: BoxFuture<'static, Option<Dialled>> = Box::pin(self.look_up(Duration::ZERO));
         loop {
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => break,
+                () = stops.steps.cancelled() => break,
                 Some(ended) = running.next() => ended?,
                 found = &mut looking => {
                     if let Some(dialled) = found {
-                        self.follow(&dialled, &mut stops, &running)?;
+                        self.follow(&dialled, &mut serving, &running)?;
                     }
                     looking = match named {
                         true => Box::pin(self.look_up(LOOK_UP_EVERY)),
@@ -147,27 +150,36 @@ impl Workers {
                 }
             }
         }
-        stops.values().for_each(|(_, stop)| stop.cancel());
-        while let Some(ended) = running.next().await {
-            ended?;
-        }
-        Ok(())
+        let here = serving.remove(HERE);
+        serving.values().for_each(|(_, stop)| stop.cancel());
+        let told = async {
+            stops.workers.cancelled().await;
+            here.inspect(|(_, stop)| stop.cancel());
+            Ok(())
+        };
+        let ended = async {
+            while let Some(ended) = running.next().await {
+                ended?;
+            }
+            Ok(())
+        };
+        futures::try_join!(told, ended).map(drop)
     }
 
     /// Begins with who is new, drains who is gone, and shares the slots out anew.
     fn follow(
         &self,
         dialled: &Dialled,
-        stops: &mut Stops,
+        serving: &mut Serving,
         running: &FuturesUnordered<BoxFuture<'static, Result<(), Error>>>,
     ) -> Result<(), Error> {
-        let gone: Vec<String> = stops.keys().filter(|at| !dialled.contains_key(*at)).cloned().collect();
+        let gone: Vec<String> = serving.keys().filter(|at| !dialled.contains_key(*at)).cloned().collect();
         for at in gone {
             tracing::info!(at, "a step consumer is gone");
-            stops.remove(&at).inspect(|(_, stop)| stop.cancel());
+            serving.remove(&at).inspect(|(_, stop)| stop.cancel());
         }
         for ((at, dial), slots) in dialled.iter().zip(shares(self.slots, dialled.len())) {
-            if let Some((worker, _)) = stops.get(at) {
+            if let Some((worker, _)) = serving.get(at) {
                 if let Some(handle) = self.view.handles().get(&(at.clone(), *worker)) {
                     handle.set_slots(slots);
                 }
@@ -175,10 +187,13 @@ impl Workers {
             }
             let channel = channel(dial).map_err(|source| Error::Address { at: at.clone(), source })?;
             let key = (at.clone(), self.ids.worker());
-            let config = Config { worker: key.1, slots, ..self.config.clone() };
+            let mut config = Config { worker: key.1, slots, ..self.config.clone() };
+            if let Dial::Pipe(_) = dial {
+                config.drain_grace = Duration::ZERO;
+            }
             let worker = ToolWorker::new(config, self.tools.clone(), channel, Arc::clone(&self.clock))?;
             let (view, stop) = (self.view.clone(), CancellationToken::new());
-            stops.insert(at.clone(), (key.1, stop.clone()));
+            serving.insert(at.clone(), (key.1, stop.clone()));
             view.handles().insert(key.clone(), worker.handle());
             running.push(Box::pin(async move {
                 let ended = worker.run(stop).await;

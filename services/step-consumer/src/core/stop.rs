@@ -161,7 +161,8 @@ impl Core {
                     self.stop(no, Cause::Drain, now);
                     self.give_up(no, now);
                 }
-                Phase::Ended | Phase::Over => {}
+                // What was said of them is on its way, with their claims; a worker's word that still comes is acked.
+                Phase::Ended | Phase::Late | Phase::Over => {}
                 _ => self.remove(no),
             }
         }

@@ -1,10 +1,11 @@
 //! A shutdown: stop taking, hand back, wait, hand over.
 
 use crate::support::rows::{end, once, step};
+use crate::support::workers::stopped;
 use crate::support::{World, ms, process};
-use aidt_domain::{Effect, Outcome, PartitionId, StepIx, StepMessage};
+use aidt_domain::{Effect, EffectHint, Outcome, PartitionId, StepIx, StepMessage};
 use aidt_proto::decode_command;
-use aidt_step_consumer::Error;
+use aidt_step_consumer::{Error, Settled};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -59,6 +60,27 @@ async fn a_once_is_awaited_to_the_end_of_the_grace_and_then_left_to_its_worker()
     let cancelled = world.workers.state().cancelled.clone();
     assert_eq!(cancelled.len(), 1, "only what may be repeated is stopped: {cancelled:?}");
     world.silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_drain_stops_is_settled_when_its_worker_says_so_and_its_claim_is_awaited() {
+    let mut world = World::new(2).await;
+    world.config.drain_grace = Duration::from_secs(1);
+    world.run();
+    world.dispatch(&step(1)).await;
+    let call = world.workers.started().await;
+    world.pass(ms(100)).await;
+    world.shutdown.cancel();
+    assert_eq!(world.finished().await.outcome, Outcome::Released);
+    // Its claim is open until an owner has taken that; closed now, the life would be taken for lost.
+    world.pass(ms(500)).await;
+    assert!(world.tasks.try_join_next().is_none());
+    world.workers.end(call.no, stopped(EffectHint::None)).await;
+    world.finished().await;
+    world.pass(ms(10)).await;
+    assert_eq!(world.workers.state().settled, [Settled::Call(call.no)], "its worker may forget it");
+    end(&world.store, &step(1), world.now()).await;
+    world.ended().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
