@@ -127,10 +127,19 @@ impl Repo {
     /// On another worker, which has nothing yet but what was left for it.
     pub(crate) fn on_a_new_disk(&self) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let files = self.files.clone().expect("it shares");
         let state = self.dir.path().join(format!("disk-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        let config = WorkspaceConfig { allowed_roots: vec![self.source()], ..WorkspaceConfig::new(state.clone()) };
-        Self { state, workspaces: Arc::new(Workspaces::new(config).shared(files)), ..self.clone() }
+        Self { state, ..self.clone() }.beside()
+    }
+
+    /// On another worker process of the same disk.
+    pub(crate) fn beside(&self) -> Self {
+        let config = WorkspaceConfig { allowed_roots: vec![self.source()], ..WorkspaceConfig::new(self.state.clone()) };
+        Self { workspaces: Arc::new(Workspaces::new(config).shared(self.files())), ..self.clone() }
+    }
+
+    /// What workers leave for each other.
+    pub(crate) fn files(&self) -> Arc<aidt_artifacts::ObjectArtifacts> {
+        self.files.clone().expect("it shares")
     }
 
     /// The same call on this commit.

@@ -125,7 +125,7 @@ impl Workspaces {
         share: &Share,
         commit: &str,
         folder: &Path,
-    ) -> Result<Vec<PathBuf>, Failure> {
+    ) -> Result<Vec<Bundle>, Failure> {
         let dir = self.repository(ctx.run);
         let mut bundles = Vec::new();
         let mut wanted = Some(commit.to_owned());
@@ -136,48 +136,80 @@ impl Workspaces {
             if bundles.len() >= LONGEST {
                 return Err(failure::internal(format!("{commit} is over {LONGEST} bundles away from what is here")));
             }
-            let bundle = folder.join(bundles.len().to_string());
-            if !share.get(ctx, &commit, BUNDLE, &bundle).await? {
+            let file = folder.join(bundles.len().to_string());
+            if !share.get(ctx, &commit, BUNDLE, &file).await? {
                 return Err(elsewhere(ctx.run, &commit));
             }
-            wanted = base_of(&bundle)
-                .map_err(|e| failure::internal(format!("the bundle of commit {commit} cannot be read: {e}")))?;
-            bundles.push(bundle);
+            wanted = base_of(&file).map_err(|e| not_taken_in(&commit, &e))?;
             if wanted.is_none() {
                 share.get(ctx, &commit, SHALLOW, &folder.join(SHALLOW)).await?;
             }
+            bundles.push(Bundle { commit, file });
         }
         Ok(bundles)
     }
 
-    async fn take_in(&self, ctx: &ToolContext, bundles: &[PathBuf], shallow: &Path) -> Result<(), Failure> {
+    async fn take_in(&self, ctx: &ToolContext, bundles: &[Bundle], shallow: &Path) -> Result<(), Failure> {
         let target = self.repository(ctx.run);
-        let end_history = |dir: &Path| match fs::copy(shallow, dir.join(SHALLOW)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(failure::internal(format!("cannot write to the workspace {}: {e}", dir.display())))
+        if !target.is_dir() {
+            let new = self.temporary(ctx)?;
+            let init = self.git.command(new.path(), "init", &[], &ctx.cancel);
+            init.args(["--quiet", "--bare", "--template="]).run().await?;
+            end_history(shallow, new.path())?;
+            self.fetch_bundles(ctx, new.path(), bundles).await?;
+            match fs::rename(new.path(), &target) {
+                Ok(()) => return Ok(()),
+                // Another worker process of this disk was faster; it may have fetched less.
+                Err(_) if target.is_dir() => {}
+                Err(e) => {
+                    let message = format!("cannot move the workspace to {}: {e}", target.display());
+                    return Err(failure::internal(message));
+                }
             }
-            _ => Ok(()),
-        };
-        if target.is_dir() {
-            end_history(&target)?;
-            return Ok(self.fetch_bundles(ctx, &target, bundles).await?);
         }
-        let new = self.temporary(ctx)?;
-        let init = self.git.command(new.path(), "init", &[], &ctx.cancel);
-        init.args(["--quiet", "--bare", "--template="]).run().await?;
-        end_history(new.path())?;
-        self.fetch_bundles(ctx, new.path(), bundles).await?;
-        fs::rename(new.path(), &target)
-            .map_err(|e| failure::internal(format!("cannot move the workspace to {}: {e}", target.display())))
+        end_history(shallow, &target)?;
+        self.fetch_bundles(ctx, &target, bundles).await
     }
 
-    async fn fetch_bundles(&self, ctx: &ToolContext, dir: &Path, bundles: &[PathBuf]) -> Result<(), GitError> {
+    async fn fetch_bundles(&self, ctx: &ToolContext, dir: &Path, bundles: &[Bundle]) -> Result<(), Failure> {
         for bundle in bundles.iter().rev() {
-            let fetch = self.git.command(dir, "fetch", &["protocol.file.allow=always"], &ctx.cancel);
-            let fetch = fetch.args(["--quiet", "--no-tags", "--no-recurse-submodules", "--"]).arg(bundle);
-            self.patient(fetch.arg("+refs/*:refs/*")).run().await?;
+            let fetched = match self.fetch_bundle(ctx, dir, bundle).await {
+                // Another worker process of this disk may be at it, and hold the locks of the same refs.
+                Err(GitError::Exit { .. }) => self.fetch_bundle(ctx, dir, bundle).await,
+                fetched => fetched,
+            };
+            match fetched {
+                Err(error @ GitError::Exit { .. }) => {
+                    if !is_in(&self.git, dir, &bundle.commit, ctx).await? {
+                        return Err(not_taken_in(&bundle.commit, &error));
+                    }
+                }
+                fetched => fetched?,
+            }
         }
         Ok(())
+    }
+
+    async fn fetch_bundle(&self, ctx: &ToolContext, dir: &Path, bundle: &Bundle) -> Result<(), GitError> {
+        let fetch = self.git.command(dir, "fetch", &["protocol.file.allow=always"], &ctx.cancel);
+        let fetch = fetch.args(["--quiet", "--no-tags", "--no-recurse-submodules", "--"]).arg(&bundle.file);
+        self.patient(fetch.arg("+refs/*:refs/*")).run().await.map(drop)
+    }
+}
+
+/// What leads to a commit, fetched.
+struct Bundle {
+    commit: String,
+    file: PathBuf,
+}
+
+/// Says where a shallow history ends, if this one does.
+fn end_history(shallow: &Path, dir: &Path) -> Result<(), Failure> {
+    match fs::copy(shallow, dir.join(SHALLOW)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(failure::internal(format!("cannot write to the workspace {}: {e}", dir.display())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -238,6 +270,12 @@ pub(super) fn elsewhere(run: RunId, commit: &str) -> Failure {
     )
 }
 
+/// It may be replaced, or taken in by others, at this very moment: another try may fare better.
+fn not_taken_in(commit: &str, error: &dyn std::error::Error) -> Failure {
+    let message = format!("the bundle of commit {commit} cannot be taken in: {error}");
+    Failure { retryable: true, effect: EffectHint::None, ..failure::workspace("artifacts", message) }
+}
+
 fn not_stored(what: &str, error: &ArtifactError) -> Failure {
     use std::error::Error as _;
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -250,6 +288,7 @@ fn not_stored(what: &str, error: &ArtifactError) -> Failure {
 mod tests {
     use crate::builtin::testing::{Repo, git};
     use crate::builtin::{RepoRead, RepoWrite};
+    use aidt_artifacts::Files as _;
     use aidt_domain::Failure;
     use serde_json::json;
     use std::fs;
@@ -299,6 +338,41 @@ mod tests {
         let second = first.on_a_new_disk().at(&commit);
         let (a, b, c) = tokio::join!(read(&second, "a"), read(&second, "b"), read(&second, "a"));
         assert_eq!((a.unwrap(), b.unwrap(), c.unwrap()), ("two".to_owned(), "x".to_owned(), "two".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn worker_processes_of_one_disk_fetch_the_same_run_at_once() {
+        let first = begun().await;
+        let one = write(&first, "b", "x").await;
+        let two = write(&first.at(&one), "c", "y").await;
+        for _ in 0..8 {
+            let second = first.on_a_new_disk().at(&two);
+            let others: Vec<_> = (0..3).map(|_| second.beside()).collect();
+            let [a, b, c] = others.as_slice() else { panic!("three") };
+            let read = tokio::join!(read(&second, "c"), read(a, "c"), read(b, "a"), read(c, "b"));
+            let read = (read.0.unwrap(), read.1.unwrap(), read.2.unwrap(), read.3.unwrap());
+            assert_eq!(read, ("y".to_owned(), "y".to_owned(), "two".to_owned(), "x".to_owned()));
+            assert_eq!(second.bare(&["fsck", "--strict", "--connectivity-only"]), "");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bundle_that_git_cannot_read_is_fetched_again_by_a_retry() {
+        let first = begun().await;
+        let commit = write(&first, "b", "x").await;
+        let left = super::name(first.ctx.run, &commit, super::BUNDLE);
+        let (whole, torn) = (first.source().join("whole"), first.source().join("torn"));
+        first.files().get_file(&first.ctx.project, &left, &whole).await.unwrap();
+        let bytes = fs::read(&whole).unwrap();
+        let second = first.on_a_new_disk().at(&commit);
+        for len in [10, bytes.len() - 10] {
+            fs::write(&torn, &bytes[..len]).unwrap();
+            first.files().put_file(&first.ctx.project, &left, &torn).await.unwrap();
+            let failure = read(&second, "b").await.unwrap_err();
+            assert!(failure.retryable, "{failure:?}");
+        }
+        first.files().put_file(&first.ctx.project, &left, &whole).await.unwrap();
+        assert_eq!(read(&second, "b").await.unwrap(), "x");
     }
 
     #[tokio::test]
