@@ -103,7 +103,8 @@ impl Workspaces {
     /// Has `commit` here: fetches it if other workers made it.
     pub(super) async fn have(&self, ctx: &ToolContext, commit: &str) -> Result<(), Failure> {
         let Some(share) = &self.share else { return Ok(()) };
-        if share.has(ctx.run, commit) {
+        // What is remembered was removed if somebody cleaned the disk.
+        if share.has(ctx.run, commit) && self.repository(ctx.run).is_dir() {
             return Ok(());
         }
         let turn = share.turn_of(ctx.run);
@@ -379,10 +380,11 @@ mod tests {
     async fn a_disk_that_was_lost_is_filled_again() {
         let first = begun().await;
         let commit = write(&first, "b", "x").await;
-        fs::remove_dir_all(first.state()).unwrap();
-        // As it is after a restart: what is remembered is gone, too.
-        let again = first.on_a_new_disk().at(&commit);
-        assert_eq!(read(&again, "b").await.unwrap(), "x");
+        let again = first.at(&commit);
+        for lost in [first.state(), first.workspaces().repository(first.ctx.run)] {
+            fs::remove_dir_all(lost).unwrap();
+            assert_eq!(read(&again, "b").await.unwrap(), "x");
+        }
     }
 
     #[tokio::test]
