@@ -95,7 +95,8 @@ async fn run(
             }
         };
         stops.workers.cancel();
-        result.map_err(Error::from)
+        // What it was told to end with does not keep the others from ending in good order.
+        if stops.steps.is_cancelled() { Ok(result) } else { result.map(Ok).map_err(Error::from) }
     };
     let workers = async {
         match workers {
@@ -122,7 +123,8 @@ async fn run(
             None => Ok(()),
         }
     };
-    futures::try_join!(steps, workers, hub_ends, pipe, listener).map(drop)
+    let (result, ..) = futures::try_join!(steps, workers, hub_ends, pipe, listener)?;
+    result.map_err(Error::from)
 }
 
 async fn serve_pipe(hub: &Hub, dialled: mpsc::Receiver<DuplexStream>, stop: &CancellationToken) -> Result<(), Error> {

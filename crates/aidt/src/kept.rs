@@ -58,14 +58,17 @@ impl Kept {
         ended.unwrap_or_else(|_| Err(format!("{} panicked", self.name)))
     }
 
-    /// Waits for the work, which was told to end, and says so if it did not end well.
-    pub(crate) async fn drained(&mut self) {
+    /// Waits for the work, which was told to end, and says so, and answers false, if it did not end well. What had
+    /// ended before is nothing new.
+    pub(crate) async fn drained(&mut self) -> bool {
         if self.over {
-            return;
+            return true;
         }
-        if let Err(why) = self.ended().await {
+        let ended = self.ended().await;
+        if let Err(why) = &ended {
             tracing::error!(what = self.name, why, "a service did not end well");
         }
+        ended.is_ok()
     }
 
     /// Ends the thread. What still works on it is dropped.

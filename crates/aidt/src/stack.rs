@@ -165,18 +165,20 @@ impl Stack {
             owner.view.stop_handing_out();
         }
         self.stops.steps.cancel();
-        if let Some(inner) = &mut self.inner {
-            inner.thread.drained().await;
-        }
+        let recorded = match &mut self.inner {
+            Some(inner) => inner.thread.drained().await,
+            None => true,
+        };
         if let Some(owner) = &mut self.owner {
             owner.stop.cancel();
             owner.thread.drained().await;
         }
         self.listeners_stop.cancel();
         while self.listeners.join_next().await.is_some() {}
-        if let (Some(adapters), true) = (&self.adapters, self.heart.is_some())
-            && let Err(error) = adapters.store.processes.close(self.process).await
-        {
+        let (Some(adapters), Some(_)) = (&self.adapters, &self.heart) else { return };
+        if !recorded {
+            tracing::warn!("this process's row stays open: until it counts as dead, owners can record what it did");
+        } else if let Err(error) = adapters.store.processes.close(self.process).await {
             tracing::warn!(%error, "this process's row stays open; it counts as dead after 4 s");
         }
     }

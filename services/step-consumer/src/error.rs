@@ -16,6 +16,14 @@ pub enum Error {
         /// How many.
         results: usize,
     },
+
+    /// The results of these claims are with the broker, and no owner has recorded them before the drain's end. Close
+    /// this life, and their steps are handed out again; let it fall silent, and owners have a while yet.
+    #[error("the results of {claims} steps were handed over and not recorded by their owners before the drain ended")]
+    Unrecorded {
+        /// How many.
+        claims: usize,
+    },
 }
 
 /// A setting that makes no sense.

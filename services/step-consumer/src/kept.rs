@@ -91,7 +91,12 @@ impl Kept {
 
     /// Whether no result is known to be still on its way to its owner.
     pub(crate) fn is_recorded(&self) -> bool {
-        !self.asking && self.results.iter().all(|result| result.claim.is_none())
+        !self.asking && self.unrecorded() == 0
+    }
+
+    /// How many are.
+    pub(crate) fn unrecorded(&self) -> usize {
+        self.results.iter().filter(|result| result.claim.is_some()).count()
     }
 
     /// The claims to ask about now, `most` of them: one that can be had again is still open.

@@ -167,8 +167,10 @@ impl Loop {
             if !claims.is_empty() {
                 self.under_way.push(Box::pin(work::recorded(self.store.clone(), claims)));
             }
-            let settled = self.core.is_acked() && self.core.is_recorded();
-            return (settled || since + grace <= now).then_some(Ok(()));
+            if self.core.is_acked() && self.core.is_recorded() {
+                return Some(Ok(()));
+            }
+            return (since + grace <= now).then(|| self.unsettled());
         }
         self.empty_since = None;
         if now < ends + grace {
@@ -176,6 +178,17 @@ impl Loop {
         }
         let results = self.core.unreported();
         Some(if results == 0 { Ok(()) } else { Err(Error::Undelivered { results }) })
+    }
+
+    /// The drain is over, and acks or the owners' records are missing.
+    fn unsettled(&mut self) -> Result<(), Error> {
+        if !self.core.is_acked() {
+            tracing::warn!("the broker did not take every ack before the drain ended: it delivers those again");
+        }
+        match self.core.kept().unrecorded() {
+            0 => Ok(()),
+            claims => Err(Error::Unrecorded { claims }),
+        }
     }
 
     fn wakes_at(&self, standing: Standing, now: Instant) -> Instant {

@@ -23,6 +23,7 @@ async fn a_drain_takes_nothing_more_and_waits_for_what_runs() {
     assert_eq!(world.queued(), 1);
     world.workers.done(call.no).await;
     assert_eq!(world.finished().await.step, StepIx(1));
+    end(&world.store, &step(1), world.now()).await;
     world.ended().await.unwrap();
     assert_eq!(world.queued(), 1);
 }
@@ -38,6 +39,7 @@ async fn what_has_not_started_is_handed_back_as_released() {
     world.pass(ms(100)).await;
     world.faults.claims_down.store(false, SeqCst);
     assert_eq!(world.finished().await.outcome, Outcome::Released);
+    end(&world.store, &once(1), world.now()).await;
     world.ended().await.unwrap();
     assert_eq!(world.queued(), 0);
     assert!(world.workers.state().running.is_empty());
@@ -48,7 +50,8 @@ async fn a_once_is_awaited_to_the_end_of_the_grace_and_then_left_to_its_worker()
     let mut world = World::new(2).await;
     world.config.drain_grace = Duration::from_secs(10);
     world.run();
-    world.dispatch(&StepMessage { effect: Effect::Idempotent, ..step(1) }).await;
+    let repeatable = StepMessage { effect: Effect::Idempotent, ..step(1) };
+    world.dispatch(&repeatable).await;
     world.dispatch(&once(2)).await;
     world.workers.started().await;
     world.workers.started().await;
@@ -56,6 +59,7 @@ async fn a_once_is_awaited_to_the_end_of_the_grace_and_then_left_to_its_worker()
     world.shutdown.cancel();
     let released = world.finished().await;
     assert_eq!((released.step, released.outcome), (StepIx(1), Outcome::Released));
+    end(&world.store, &repeatable, world.now()).await;
     world.ended().await.unwrap();
     let cancelled = world.workers.state().cancelled.clone();
     assert_eq!(cancelled.len(), 1, "only what may be repeated is stopped: {cancelled:?}");
@@ -158,6 +162,7 @@ async fn a_drain_waits_for_owners_no_longer_than_a_flush_may_take() {
     world.finished().await;
     world.shutdown.cancel();
     let before = world.now();
-    world.ended().await.unwrap();
+    let error = world.ended().await.unwrap_err();
+    assert!(matches!(error, Error::Unrecorded { claims: 1 }), "whoever closes its life learns of it: {error}");
     assert_eq!(world.now().since(before).as_secs(), world.config.flush_grace.as_secs());
 }
