@@ -9,13 +9,14 @@ use bytes::Bytes;
 use http::{HeaderName, header};
 use std::sync::Arc;
 
-/// The bytes as they are, of the caller's project. They never change, so they may be cached for ever; and they
-/// are a tool's, so no browser is to make anything of them.
+/// The bytes as they are, of the caller's project. They never change, so they may be cached for ever, by each caller
+/// for itself: a header says whose project they are of. And they are a tool's, so no browser is to make anything of
+/// them.
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Path(digest): Path<String>,
-) -> Result<([(HeaderName, &'static str); 3], Bytes), Problem> {
+) -> Result<([(HeaderName, &'static str); 4], Bytes), Problem> {
     let digest: Digest = digest.parse().map_err(Problem::not_found)?;
     let Some(artifacts) = &api.artifacts else {
         return Err(Problem::not_found("this server keeps no artifacts"));
@@ -24,6 +25,7 @@ pub(crate) async fn handle(
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
         (header::CACHE_CONTROL, "private, max-age=31536000, immutable"),
+        (header::VARY, "x-aidt-project, authorization"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     Ok((headers, bytes))
@@ -56,6 +58,7 @@ mod tests {
         let answer = app.get(&path).await;
         assert_eq!((answer.status, answer.text.as_str()), (200, "[1,2]"));
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert_eq!(answer.headers["vary"], "x-aidt-project, authorization", "no cache gives it to another");
         let other = request("GET", &path).header("x-aidt-project", "other").body(Body::empty()).unwrap();
         app.call(other).await.problem(404, "not_found");
         app.get(&format!("/v1/artifacts/{}", Digest::of(b"other"))).await.problem(404, "not_found");
