@@ -2,7 +2,7 @@
 
 use super::names;
 use super::source::invalid;
-use super::{DatabaseUrl, LockUrl, QueueUrl, Settings, StepConsumers, tls};
+use super::{DatabaseUrl, LockUrl, QueueUrl, Settings, StepConsumers, tls, urls};
 use aidt_cli::{HostError, Service};
 
 impl Settings {
@@ -24,6 +24,7 @@ impl Settings {
     /// Of `aidt serve` with these services in one process.
     pub(super) fn check(&self, services: &[Service]) -> Result<(), HostError> {
         self.check_adapters(services)?;
+        self.check_believed(services)?;
         self.check_step_consumer(services)?;
         self.check_worker(services)?;
         self.check_listen(services)
@@ -56,6 +57,24 @@ impl Settings {
             (QueueUrl::Memory, _) => memory(names::QUEUE.name, "amqp://… or kafka://…"),
             (_, LockUrl::Memory) => memory(names::LOCK.name, "redis://…"),
             _ => Ok(()),
+        }
+    }
+
+    /// Who says who may vouch for servers is not to have a database believed that nobody vouched for. (The other
+    /// servers' schemes say whether they are checked.)
+    fn check_believed(&self, services: &[Service]) -> Result<(), HostError> {
+        let DatabaseUrl::Postgres(url) = &self.adapters.database else { return Ok(()) };
+        if self.adapters.ca.is_none() || services == [Service::ToolWorker] || urls::is_local(url) {
+            return Ok(());
+        }
+        match urls::parameter(url, &["sslmode", "ssl-mode"]).or(self.adapters.sslmode.as_deref()) {
+            Some("verify-ca" | "verify-full" | "disable") => Ok(()),
+            _ => Err(invalid(format!(
+                "{} is set, and {} has nobody checked by it: add sslmode=verify-full, or sslmode=disable where the \
+                 network is safe",
+                names::TLS_CA_FILE.name,
+                names::DATABASE.name
+            ))),
         }
     }
 

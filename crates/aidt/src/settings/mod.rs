@@ -73,6 +73,8 @@ pub(crate) struct AdapterSettings {
     pub(crate) s3: S3Settings,
     /// PEM certificates that may vouch for servers.
     pub(crate) ca: Option<String>,
+    /// How the database's TLS is to be where its URL does not say, as every client of it has it.
+    pub(crate) sslmode: Option<String>,
     /// What all names on shared servers begin with.
     pub(crate) prefix: String,
     /// Of a new store; one that is there has its own.
@@ -185,6 +187,7 @@ impl AdapterSettings {
             artifacts: artifacts.or_else(in_home),
             s3: S3Settings::read(source)?,
             ca: source.pem(names::TLS_CA_FILE, cwd)?,
+            sslmode: source.variable_of_system("PGSSLMODE"),
             prefix: prefix(flags.prefix.clone().or(source.get(names::PREFIX)?))?,
             database,
             partitions: u16::try_from(partitions).expect("at most 1024"),

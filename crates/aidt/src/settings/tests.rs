@@ -117,6 +117,28 @@ fn with_certificates_other_machines_are_reached_over_tls_only() {
 }
 
 #[test]
+fn a_database_is_not_believed_unchecked_where_somebody_may_vouch_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = folder.path().join("pem");
+    std::fs::write(&pem, "-----BEGIN CERTIFICATE-----").unwrap();
+    let with = |url: &'static str| [("AIDT_TLS_CA_FILE", pem.to_str().unwrap()), ("AIDT_DATABASE_URL", url)];
+    for unchecked in
+        ["postgres://me:pw@db/aidt", "postgres://db/aidt?sslmode=prefer", "postgres://db/a?sslmode=require"]
+    {
+        for service in [Service::Gateway, Service::CompletionConsumer, Service::StepConsumer] {
+            refused(&with(unchecked), &only(service), "sslmode=verify-full");
+        }
+        read(SHARED, &with(unchecked), &only(Service::ToolWorker)).expect("it dials no database");
+        let everywhere = with(unchecked).into_iter().chain([("PGSSLMODE", "verify-full")]).collect::<Vec<_>>();
+        let said = unchecked.contains("sslmode");
+        assert_eq!(read(SHARED, &everywhere, &only(Service::Gateway)).is_err(), said, "the URL counts first");
+    }
+    for told in ["postgres://db/a?sslmode=verify-full", "postgres://db/a?sslmode=disable", "postgres://127.0.0.1/a"] {
+        read(SHARED, &with(told), &only(Service::Gateway)).expect(told);
+    }
+}
+
+#[test]
 fn nonsense_is_named() {
     for (set, why) in [
         (("AIDT_PREFIX", "a_b"), "AIDT_PREFIX"),

@@ -179,6 +179,29 @@ pub(crate) fn redacted(url: &str) -> String {
     }
 }
 
+/// The first of these parameters in a URL's query.
+pub(super) fn parameter<'a>(url: &'a str, names: &[&str]) -> Option<&'a str> {
+    let pairs = url.split_once('?')?.1.split('#').next()?.split('&');
+    pairs.filter_map(|pair| pair.split_once('=')).find(|(name, _)| names.contains(name)).map(|(_, value)| value)
+}
+
+/// Whether the server of a URL is on this machine: a loopback address, or a socket in a folder.
+pub(super) fn is_local(url: &str) -> bool {
+    let host = parameter(url, &["host", "hostaddr"]).unwrap_or_else(|| {
+        let place = url.split(['?', '#']).next().unwrap_or_default();
+        let place = place.split_once("://").map_or(place, |(_, rest)| rest);
+        let place = place.rsplit_once('@').map_or(place, |(_, host)| host);
+        let authority = place.split('/').next().unwrap_or_default();
+        match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => authority,
+        }
+    });
+    let host = host.trim_matches(['[', ']']);
+    let is_folder = host.starts_with('/') || host.to_ascii_lowercase().starts_with("%2f");
+    is_folder || host == "localhost" || host.parse().is_ok_and(|a: std::net::IpAddr| a.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +237,24 @@ mod tests {
         assert_eq!(artifacts("file:a").unwrap(), Some(ArtifactsUrl::File("/here/a".into())));
         assert_eq!(artifacts("s3://b/p/").unwrap(), Some(ArtifactsUrl::S3("s3://b/p".into())));
         assert!(artifacts("gs://b").is_err() && artifacts("s3:").is_err());
+    }
+
+    #[test]
+    fn what_stays_on_this_machine() {
+        for yes in [
+            "postgres://me:p@ss@127.0.0.1:5432/aidt",
+            "postgres://localhost/aidt?sslmode=require",
+            "postgres://[::1]:5432/aidt",
+            "postgres://me@%2Frun%2Fpostgresql/aidt",
+            "postgres:///aidt?host=/run/postgresql",
+        ] {
+            assert!(is_local(yes), "{yes}");
+        }
+        for no in ["postgres://db/aidt", "postgres://127.0.0.1@db:5432/a", "postgres://localhost/a?host=db"] {
+            assert!(!is_local(no), "{no}");
+        }
+        assert_eq!(parameter("postgres://h/d?a=b&sslmode=require#x", &["sslmode"]), Some("require"));
+        assert_eq!(parameter("postgres://h/d", &["sslmode"]), None);
     }
 
     #[test]
