@@ -105,9 +105,11 @@ pub(crate) struct WorkerSettings {
 impl Settings {
     /// Of a command that embeds: everything in this process and in the home. Servers are for `serve`.
     pub(crate) fn embedded() -> Result<Self, HostError> {
-        let mut settings = Self::read(&Source::new(&variable), &Serve::default(), true, cwd()?)?;
-        // Its workers come by the home's socket.
-        settings.worker.tls = None;
+        Self::embedded_from(&Source::new(&variable), cwd()?)
+    }
+
+    fn embedded_from(source: &Source<'_>, cwd: PathBuf) -> Result<Self, HostError> {
+        let settings = Self::read(source, &Serve::default(), true, cwd)?;
         settings.check_embedded()?;
         Ok(settings)
     }
@@ -145,7 +147,7 @@ impl Settings {
         Ok(Self {
             path: source.variable_of_system("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
             environment,
-            worker: WorkerSettings::read(source, flags, &home, &cwd)?,
+            worker: WorkerSettings::read(source, flags, embedded, &home, &cwd)?,
             listen: listen(source, flags)?,
             health_listen: address(source, names::HEALTH_LISTEN)?,
             drain: Duration::from_secs(source.number(names::DRAIN_SECONDS, DRAIN_SECONDS, 1..=3600)?.into()),
@@ -219,10 +221,13 @@ impl WorkerSettings {
     fn read(
         source: &Source<'_>,
         flags: &Serve,
+        embedded: bool,
         home: &std::path::Path,
         cwd: &std::path::Path,
     ) -> Result<Self, HostError> {
-        let step_consumers = match flags.step_consumers.clone().or(source.get(names::STEP_CONSUMERS)?) {
+        // Embedded, it dials its own process alone, and other workers come by the home's socket.
+        let far = if embedded { None } else { flags.step_consumers.clone().or(source.get(names::STEP_CONSUMERS)?) };
+        let step_consumers = match far {
             Some(list) => StepConsumers::parse_list(&list)?,
             None => Vec::new(),
         };
@@ -232,7 +237,7 @@ impl WorkerSettings {
             pool: pool(source)?,
             slots: source.number(names::WORKER_SLOTS, SLOTS, 1..=1024)?,
             token: source.secret(names::WORKER_TOKEN, names::WORKER_TOKEN_FILE, cwd)?,
-            tls: WorkerTls::read(source, cwd)?,
+            tls: if embedded { None } else { WorkerTls::read(source, cwd)? },
             workspaces: source.get(names::WORKSPACES)?.map_or_else(|| home.join("workspaces"), |dir| cwd.join(dir)),
             roots: roots.split(':').filter(|r| !r.is_empty()).map(|r| cwd.join(r)).collect(),
         })

@@ -139,6 +139,19 @@ fn a_database_is_not_believed_unchecked_where_somebody_may_vouch_for_it() {
 }
 
 #[test]
+fn what_a_service_of_this_host_is_told_of_workers_is_nothing_to_a_command_that_embeds() {
+    for set in [
+        [("AIDT_WORKER_TLS_KEY_FILE", "/no/such/file"), ("AIDT_STEP_CONSUMERS", "https://steps:1")],
+        [("AIDT_WORKER_TLS_CA_FILE", "/no/such/file"), ("AIDT_STEP_CONSUMERS", "no address")],
+    ] {
+        let set = set.into_iter().chain([("HOME", "/base")]).collect::<Vec<_>>();
+        let lookup = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        let settings = Settings::embedded_from(&Source::new(&lookup), PathBuf::from("/here")).unwrap();
+        assert!(settings.worker.tls.is_none() && settings.worker.step_consumers.is_empty());
+    }
+}
+
+#[test]
 fn nonsense_is_named() {
     for (set, why) in [
         (("AIDT_PREFIX", "a_b"), "AIDT_PREFIX"),
