@@ -1,7 +1,7 @@
 //! From settings and adapters to services that run.
 
 use crate::adapters::{Adapters, Opener};
-use crate::artifacts;
+use crate::artifacts::{self, Opened};
 use crate::gateway::gateway;
 use crate::health::{Health, Parts as HealthParts};
 use crate::inner_loop::{InnerLoop, InnerLoopParts, Stops};
@@ -54,8 +54,12 @@ impl Assembly<'_> {
         let steps = self.steps(&token)?;
         let (hub, driver) = steps.as_ref().map(StepConsumerParts::hub).unzip();
         let (pipe, dialled) = self.pipe(hub.is_some());
+        let artifacts = match self.runs(Service::ToolWorker) || self.runs(Service::Gateway) {
+            true => artifacts::open(&self.plan.settings.adapters).await?,
+            false => None,
+        };
         let workers = match self.runs(Service::ToolWorker) {
-            true => Some(self.workers(token, pipe).await?),
+            true => Some(self.workers(token, pipe, artifacts.as_ref())?),
             false => None,
         };
         let view = workers.as_ref().map(Workers::view);
@@ -70,10 +74,11 @@ impl Assembly<'_> {
             owner: owner.as_ref().map(|o| o.view.clone()),
             hub: hub.clone(),
             workers: view,
+            artifacts: artifacts.clone(),
             state: Mutex::default(),
         });
         let listeners_stop = CancellationToken::new();
-        let gateway = self.gateway(&health, &listeners_stop).await?;
+        let gateway = self.gateway(artifacts, &health, &listeners_stop)?;
         let mut listeners = JoinSet::new();
         let socket = self.listen_on_socket(gateway.as_ref(), hub.as_ref(), &listeners_stop, &mut listeners)?;
         let tls = self.plan.settings.worker.tls.as_ref().filter(|_| hub.is_some() && gateway.is_none());
@@ -172,8 +177,13 @@ impl Assembly<'_> {
         (hub && self.runs(Service::ToolWorker)).then(|| mpsc::channel(4)).unzip()
     }
 
-    async fn workers(&self, token: String, pipe: Option<mpsc::Sender<DuplexStream>>) -> Result<Workers, HostError> {
-        let artifacts = artifacts::open(&self.plan.settings.adapters).await?;
+    fn workers(
+        &self,
+        token: String,
+        pipe: Option<mpsc::Sender<DuplexStream>>,
+        artifacts: Option<&Opened>,
+    ) -> Result<Workers, HostError> {
+        let artifacts = artifacts.map(|opened| Arc::clone(&opened.artifacts));
         let with = (Arc::clone(&self.clock), Arc::clone(&self.ids));
         Workers::new(self.plan.settings, self.plan.roots.clone(), token, self.grace(), pipe, artifacts, with)
     }
@@ -195,10 +205,15 @@ impl Assembly<'_> {
         OwnerService::start(opener, self.process, environment, clock, policy).await.map(Some)
     }
 
-    async fn gateway(&self, health: &Health, stop: &CancellationToken) -> Result<Option<Gateway>, HostError> {
+    fn gateway(
+        &self,
+        artifacts: Option<Opened>,
+        health: &Health,
+        stop: &CancellationToken,
+    ) -> Result<Option<Gateway>, HostError> {
         let Some(adapters) = self.adapters.clone().filter(|_| self.runs(Service::Gateway)) else { return Ok(None) };
         let with = (Arc::clone(&self.clock), Arc::clone(&self.ids));
-        let artifacts = artifacts::open(&self.plan.settings.adapters).await?.map(|a| a as Arc<dyn Artifacts>);
+        let artifacts = artifacts.map(|opened| opened.artifacts as Arc<dyn Artifacts>);
         gateway(adapters, artifacts, Arc::clone(&self.catalogue), with, health.clone(), stop.clone()).map(Some)
     }
 

@@ -1,6 +1,7 @@
 //! How this process is: why it is not ready, and what is worth saying though it is.
 
 use crate::adapters::Adapters;
+use crate::artifacts::Opened;
 use crate::error::shown;
 use crate::tool_worker::WorkersView;
 use aidt_cli::Service;
@@ -37,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) owner: Option<OwnerHandle>,
     pub(crate) hub: Option<Hub>,
     pub(crate) workers: Option<WorkersView>,
+    /// Asked until it has answered once.
+    pub(crate) artifacts: Option<Opened>,
     pub(crate) state: Mutex<State>,
 }
 
@@ -114,6 +117,7 @@ impl Health {
             notes.push("step-consumer: no worker is connected, so nothing is taken".to_owned());
         }
         notes.extend(self.0.workers.iter().flat_map(WorkersView::troubles));
+        notes.extend(self.0.artifacts.iter().filter_map(Opened::trouble));
         notes
     }
 
@@ -146,7 +150,12 @@ impl Health {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.ask().await;
+            let artifacts = async {
+                if let Some(opened) = &self.0.artifacts {
+                    opened.ask_again().await;
+                }
+            };
+            tokio::join!(self.ask(), artifacts);
         }
     }
 
@@ -198,7 +207,16 @@ mod tests {
         let (services, state) =
             (services.to_vec(), State { queue: Some("the queue: gone".to_owned()), ..State::default() });
         let state = Mutex::new(state);
-        Health::new(Parts { process, services, adapters: None, owner: None, hub: None, workers: None, state })
+        Health::new(Parts {
+            process,
+            services,
+            adapters: None,
+            owner: None,
+            hub: None,
+            workers: None,
+            artifacts: None,
+            state,
+        })
     }
 
     #[test]

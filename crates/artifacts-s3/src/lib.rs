@@ -13,5 +13,5 @@
 mod open;
 mod options;
 
-pub use open::open;
+pub use open::{Bucket, open, open_unasked};
 pub use options::{Keys, Options, OptionsError};

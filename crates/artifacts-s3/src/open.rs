@@ -27,6 +27,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// `Invalid` for options that can never work, as things are; `Unavailable` for what may change by itself.
 pub async fn open(options: &Options) -> Result<ObjectArtifacts, ArtifactError> {
+    let (artifacts, bucket) = open_unasked(options)?;
+    bucket.ask().await?;
+    Ok(artifacts)
+}
+
+/// Opens a bucket that need not answer yet, with what asks it. Sends nothing.
+///
+/// # Errors
+/// `Invalid` for options that can never work.
+pub fn open_unasked(options: &Options) -> Result<(ObjectArtifacts, Bucket), ArtifactError> {
     let refused = |error: OptionsError| failed(&options.url, Kind::Invalid, error);
     let (bucket, prefix) = options.place().map_err(refused)?;
     options.check_endpoint().map_err(refused)?;
@@ -38,8 +48,25 @@ pub async fn open(options: &Options) -> Result<ObjectArtifacts, ArtifactError> {
             Arc::new(PrefixStore::new(store, prefix))
         }
     };
-    check(&*store, options).await?;
-    Ok(ObjectArtifacts::new(store, options.limit).in_parts(PART))
+    let artifacts = ObjectArtifacts::new(Arc::clone(&store), options.limit).in_parts(PART);
+    Ok((artifacts, Bucket { store, url: options.url.clone() }))
+}
+
+/// A bucket that can be asked whether it is there.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    store: Arc<dyn ObjectStore>,
+    url: String,
+}
+
+impl Bucket {
+    /// Asks for an object that is not there. Cancel safe.
+    ///
+    /// # Errors
+    /// `Invalid` for a bucket or keys that do not exist, as things are; `Unavailable` for what may change by itself.
+    pub async fn ask(&self) -> Result<(), ArtifactError> {
+        check(&*self.store, &self.url).await
+    }
 }
 
 fn build(options: &Options, bucket: &str) -> Result<AmazonS3, Error> {
@@ -70,7 +97,7 @@ fn build(options: &Options, bucket: &str) -> Result<AmazonS3, Error> {
     builder.build()
 }
 
-async fn check(store: &dyn ObjectStore, options: &Options) -> Result<(), ArtifactError> {
+async fn check(store: &dyn ObjectStore, url: &str) -> Result<(), ArtifactError> {
     let answer = store.get(&Path::from("aidt-never-there")).await;
     let keys = "the keys are refused: check them, the region, and that they may read, write and list";
     let (kind, help) = match answer.as_ref().err() {
@@ -85,7 +112,7 @@ async fn check(store: &dyn ObjectStore, options: &Options) -> Result<(), Artifac
         }
         Some(_) => (Kind::Unavailable, "the storage does not answer: check the endpoint, and that it runs"),
     };
-    Err(failed(&options.url, kind, Refused { help, source: answer.err() }))
+    Err(failed(url, kind, Refused { help, source: answer.err() }))
 }
 
 /// Whether an error or one of its causes says this.
