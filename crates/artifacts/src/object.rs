@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// The largest artifact, unless configured otherwise: 64 MiB. Artifacts are read whole into memory.
 pub const DEFAULT_LIMIT: u64 = 64 * 1024 * 1024;
 
+/// What is smaller is digested at once: it takes about a millisecond.
+const AT_ONCE: usize = 1024 * 1024;
+
 /// [`Artifacts`] over any object store that replaces an object atomically. An object's key is
 /// `<project>/sha256/<2 hex digits>/<64 hex digits>`.
 #[derive(Clone, Debug)]
@@ -113,7 +116,7 @@ impl Artifacts for ObjectArtifacts {
         let len = bytes.len() as u64;
         // Before its digest: that of something huge would take a while.
         self.check_size(len, "put", || project.to_string())?;
-        let digest = Digest::of(&bytes);
+        let digest = digest_of("put", project, &bytes).await?;
         // Overwrites, with the same bytes: that also mends a copy that a failing disk has damaged.
         let key = key(project, &digest);
         let stored = match self.part {
@@ -129,7 +132,7 @@ impl Artifacts for ObjectArtifacts {
         let found = self.store.get(&key(project, digest)).await.map_err(failed_in_store)?;
         self.check_size(found.meta.size, "get", || subject(project, digest))?;
         let bytes = found.bytes().await.map_err(failed_in_store)?;
-        let actual = Digest::of(&bytes);
+        let actual = digest_of("get", project, &bytes).await?;
         if actual != *digest {
             let cause = format!("its {} bytes have the digest {actual}", bytes.len());
             let kind = Kind::Corrupt;
@@ -137,6 +140,16 @@ impl Artifacts for ObjectArtifacts {
         }
         Ok(bytes)
     }
+}
+
+/// What is large is digested beside the thread that asks, which has others to serve.
+async fn digest_of(operation: &'static str, project: &Project, bytes: &Bytes) -> Result<Digest, ArtifactError> {
+    if bytes.len() < AT_ONCE {
+        return Ok(Digest::of(bytes));
+    }
+    let bytes = bytes.clone();
+    let digested = tokio::task::spawn_blocking(move || Digest::of(&bytes)).await;
+    digested.map_err(|error| failed(operation, project.to_string(), Kind::Unavailable, Some(error.into())))
 }
 
 fn key(project: &Project, digest: &Digest) -> Path {

@@ -21,6 +21,8 @@ pub struct Config {
     pub max_writes: usize,
     /// Streams and waits that are open at once.
     pub max_streams: usize,
+    /// Artifacts that are read or sent at once. Each is in memory as a whole, up to 64 MiB, until its client has it.
+    pub max_artifacts: usize,
     /// A process is dead this long after its last heartbeat.
     pub dead_after: Duration,
     /// Bytes of compiled plans that are kept.
@@ -40,6 +42,7 @@ impl Default for Config {
             keep_alive: Duration::from_secs(15),
             max_writes: 1024,
             max_streams: 1024,
+            max_artifacts: 16,
             dead_after: Duration::from_secs(4),
             plan_cache_bytes: 32 * 1024 * 1024,
             actor: "local".to_owned(),
@@ -63,6 +66,7 @@ impl Config {
             ("keep_alive", self.keep_alive.is_zero()),
             ("max_writes", self.max_writes == 0),
             ("max_streams", self.max_streams == 0),
+            ("max_artifacts", self.max_artifacts == 0),
             ("dead_after", self.dead_after.is_zero()),
         ];
         match settings.iter().find(|(_, zero)| *zero) {

@@ -61,6 +61,7 @@ impl Gateway {
             graphs: Graphs::new(config.plan_cache_bytes),
             writes: Arc::new(Semaphore::new(config.max_writes)),
             streams: Arc::new(Semaphore::new(config.max_streams)),
+            reads: Arc::new(Semaphore::new(config.max_artifacts)),
             config,
             store,
             queue,
@@ -110,6 +111,7 @@ pub(crate) struct Api {
     pub(crate) graphs: Graphs,
     writes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
 }
 
 impl Api {
@@ -121,6 +123,11 @@ impl Api {
     /// Room for one more stream or wait.
     pub(crate) fn admit_stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
         admit(&self.streams, self.config.max_streams, "streams and waits")
+    }
+
+    /// Room for one more artifact.
+    pub(crate) fn admit_artifact(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        admit(&self.reads, self.config.max_artifacts, "artifacts")
     }
 }
 

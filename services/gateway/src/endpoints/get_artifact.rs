@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use bytes::Bytes;
 use http::{HeaderName, header};
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The bytes as they are, of the caller's project. They never change, so they may be cached for ever, by each caller
 /// for itself: a header says whose project they are of. And they are a tool's, so no browser is to make anything of
@@ -21,6 +22,7 @@ pub(crate) async fn handle(
     let Some(artifacts) = &api.artifacts else {
         return Err(Problem::not_found("this server keeps no artifacts"));
     };
+    let permit = api.admit_artifact()?;
     let bytes = artifacts.get(&caller.project, &digest).await.map_err(failed)?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
@@ -28,7 +30,19 @@ pub(crate) async fn handle(
         (header::VARY, "x-aidt-project, authorization"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    Ok((headers, bytes))
+    Ok((headers, Bytes::from_owner(Held { bytes, _permit: permit })))
+}
+
+/// Makes room for another artifact when the last of it has been sent.
+struct Held {
+    bytes: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 fn failed(error: ArtifactError) -> Problem {
@@ -45,10 +59,12 @@ fn failed(error: ArtifactError) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use crate::Config;
     use crate::testing::{TestApp, request};
     use aidt_domain::{Digest, Project};
     use axum::body::Body;
     use bytes::Bytes;
+    use http_body_util::BodyExt as _;
 
     #[tokio::test(start_paused = true)]
     async fn a_project_reads_its_own_artifacts_and_no_others() {
@@ -63,5 +79,22 @@ mod tests {
         app.call(other).await.problem(404, "not_found");
         app.get(&format!("/v1/artifacts/{}", Digest::of(b"other"))).await.problem(404, "not_found");
         app.get("/v1/artifacts/latest").await.problem(404, "not_found");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_are_in_memory_at_once() {
+        let app = TestApp::with(Config { max_artifacts: 1, ..Config::default() });
+        let kept = app.artifacts.put(&Project::default(), Bytes::from_static(b"[1,2]")).await.unwrap();
+        let path = format!("/v1/artifacts/{}", kept.digest);
+        let ask = || request("GET", &path).body(Body::empty()).unwrap();
+        // A client that takes its time.
+        let slow = app.send(ask()).await;
+        app.get(&path).await.problem(503, "overloaded");
+        let mut body = slow.into_body();
+        let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        app.get(&path).await.problem(503, "overloaded");
+        assert_eq!(frame, "[1,2]");
+        drop((frame, body));
+        assert_eq!(app.get(&path).await.status, 200);
     }
 }
