@@ -91,8 +91,9 @@ pub(crate) async fn connect(
     shaken.map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", whom())))
 }
 
-/// A listener whose connections have shown who they are. Those that do not are dropped and logged, and hold up
-/// nobody else.
+/// A listener whose connections have shown who they are. Those that do not are dropped and logged. They hold up nobody
+/// else while fewer than [`HANDSHAKES`] are at it: whoever reaches the port and keeps so many silent connections open
+/// keeps new workers out for as long. Keep the port where only workers reach it.
 pub(crate) struct TlsListener {
     listener: TcpListener,
     acceptor: TlsAcceptor,
