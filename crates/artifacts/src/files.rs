@@ -4,18 +4,20 @@ use crate::object::{ObjectArtifacts, failed, from_store};
 use crate::port::{ArtifactError, Files, Kind};
 use aidt_domain::Project;
 use async_trait::async_trait;
-use object_store::ObjectStoreExt as _;
-use object_store::buffered::{BufReader, BufWriter};
+use object_store::buffered::BufWriter;
 use object_store::path::Path as Key;
+use object_store::{GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
 /// Parts of an upload, and of a download, unless configured otherwise: what is smaller goes at once.
 const PART: usize = 8 * 1024 * 1024;
 /// Parts that are on their way at once: memory is this many of them.
 const AT_ONCE: usize = 2;
+/// Downloads that are begun of what is replaced while it is read.
+const TRIES: u32 = 3;
 
 #[async_trait]
 impl Files for ObjectArtifacts {
@@ -38,21 +40,49 @@ impl Files for ObjectArtifacts {
 
     async fn get_file(&self, project: &Project, name: &str, to: &Path) -> Result<u64, ArtifactError> {
         let key = key("get_file", project, name)?;
-        let failed_in_store = |error| from_store("get_file", subject(project, name), Kind::Unavailable, error);
-        let meta = self.store.head(&key).await.map_err(failed_in_store)?;
         let mut file = File::create(to).await.map_err(|error| local("get_file", to, error))?;
-        let mut download = BufReader::with_capacity(Arc::clone(&self.store), &meta, PART);
-        let copied = match tokio::io::copy_buf(&mut download, &mut file).await {
-            Ok(len) => file.flush().await.map(|()| len),
-            Err(error) => Err(error),
-        };
-        let len = copied
-            .map_err(|error| failed("get_file", subject(project, name), Kind::Unavailable, Some(error.into())))?;
-        if len != meta.size {
-            let cause = format!("{len} of its {} bytes came", meta.size);
-            return Err(failed("get_file", subject(project, name), Kind::Unavailable, Some(cause.into())));
+        let mut tries = 1;
+        loop {
+            match self.download(&key, &mut file).await {
+                Ok(len) => return Ok(len),
+                Err(Failed::Store(object_store::Error::Precondition { .. })) if tries < TRIES => tries += 1,
+                Err(Failed::Store(error)) => {
+                    return Err(from_store("get_file", subject(project, name), Kind::Unavailable, error));
+                }
+                Err(Failed::Disk(error)) => return Err(local("get_file", to, error)),
+            }
         }
-        Ok(len)
+    }
+}
+
+/// Why a download ended.
+enum Failed {
+    Store(object_store::Error),
+    Disk(std::io::Error),
+}
+
+impl ObjectArtifacts {
+    /// Part after part, all of the same object: a request has a limit in time, and what stands under the name may be
+    /// replaced meanwhile.
+    async fn download(&self, key: &Key, file: &mut File) -> Result<u64, Failed> {
+        file.set_len(0).await.map_err(Failed::Disk)?;
+        file.rewind().await.map_err(Failed::Disk)?;
+        let meta = self.store.head(key).await.map_err(Failed::Store)?;
+        let mut at = 0;
+        while at < meta.size {
+            let range = at..meta.size.min(at + PART as u64);
+            at = range.end;
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(range)),
+                if_match: meta.e_tag.clone(),
+                ..GetOptions::default()
+            };
+            let found = self.store.get_opts(key, options).await.map_err(Failed::Store)?;
+            let part = found.bytes().await.map_err(Failed::Store)?;
+            file.write_all(&part).await.map_err(Failed::Disk)?;
+        }
+        file.flush().await.map_err(Failed::Disk)?;
+        Ok(at)
     }
 }
 

@@ -2,7 +2,13 @@
 
 use super::*;
 use crate::port::Files as _;
+use futures::stream::BoxStream;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions,
+    PutResult,
+};
 use std::fs;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 const LIMIT: u64 = crate::conformance::LIMIT;
 
@@ -143,5 +149,76 @@ async fn a_failed_upload_is_an_error_that_may_be_tried_again() {
         assert_eq!(files.put_file(&project(), "taken", &from).await.unwrap(), 25);
         fs::remove_file(&taken).unwrap();
         fs::create_dir_all(taken.join("by a folder")).unwrap();
+    }
+}
+
+/// The first so many who read of it are overtaken by a writer.
+#[derive(Debug)]
+struct Overtaken(InMemory, AtomicI32);
+
+impl std::fmt::Display for Overtaken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("overtaken")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Overtaken {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, opts: PutOptions) -> object_store::Result<PutResult> {
+        self.0.put_opts(at, payload, opts).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        opts: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.0.put_multipart_opts(at, opts).await
+    }
+
+    async fn get_opts(&self, at: &Path, opts: GetOptions) -> object_store::Result<GetResult> {
+        let found = self.0.get_opts(at, opts).await?;
+        if self.1.fetch_sub(1, Ordering::Relaxed) > 0 {
+            let next = self.0.get(at).await?.bytes().await?.iter().map(|b| b + 1).collect::<Vec<u8>>();
+            self.0.put(at, next.into()).await?;
+        }
+        Ok(found)
+    }
+
+    fn delete_stream(
+        &self,
+        at: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.0.delete_stream(at)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, opts: CopyOptions) -> object_store::Result<()> {
+        self.0.copy_opts(from, to, opts).await
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_meanwhile_is_read_as_it_is_in_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+    fs::write(&from, vec![0; 9 * 1024 * 1024]).unwrap();
+    for times in 0..=5 {
+        let files = ObjectArtifacts::new(Arc::new(Overtaken(InMemory::new(), AtomicI32::new(times))), LIMIT);
+        files.put_file(&project(), "w", &from).await.unwrap();
+        match files.get_file(&project(), "w", &to).await {
+            Ok(len) => {
+                assert_eq!(len, 9 * 1024 * 1024);
+                assert!(fs::read(&to).unwrap().iter().all(|b| i32::from(*b) == times), "two of them, mixed");
+            }
+            Err(error) => assert!(times >= 3 && error.kind == Kind::Unavailable, "{times}: {error}"),
+        }
     }
 }
