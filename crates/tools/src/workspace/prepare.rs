@@ -31,6 +31,7 @@ impl Workspaces {
         if target.is_dir() {
             return Ok(resolve(&self.git, &target, START, &ctx.cancel).await?);
         }
+        self.sweep(ctx);
         let new = self.temporary(ctx)?;
         ctx.sink.progress(None, &format!("cloning {source_name}"));
         let commit = self.clone_into(new.path(), ctx, &source, source_name, &rev).await?;
@@ -46,14 +47,15 @@ impl Workspaces {
 
     pub(super) fn temporary(&self, ctx: &ToolContext) -> Result<tempfile::TempDir, Failure> {
         let root = &self.config.root;
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(root).and_then(|()| {
-            self.sweep(ctx);
-            tempfile::Builder::new().prefix(&format!("{}.", ctx.run)).suffix(".tmp").tempdir_in(root)
-        });
+        let made =
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(root).and_then(|()| {
+                tempfile::Builder::new().prefix(&format!("{}.", ctx.run)).suffix(".tmp").tempdir_in(root)
+            });
         made.map_err(|e| failure::internal(format!("cannot make a workspace under {}: {e}", root.display())))
     }
 
-    /// Removes what killed preparations left.
+    /// Removes what killed calls left. Once a run: it looks through the whole folder, which holds every run that there
+    /// was, and lets nobody else go on meanwhile.
     fn sweep(&self, ctx: &ToolContext) {
         let now = UNIX_EPOCH + ctx.clock.now().since(aidt_domain::Timestamp(0));
         let entries = fs::read_dir(&self.config.root).into_iter().flatten().flatten();

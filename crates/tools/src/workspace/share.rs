@@ -377,6 +377,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_a_preparation_looks_through_the_whole_folder() {
+        let repo = begun().await;
+        let abandoned = repo.state().join("killed.tmp");
+        fs::create_dir(&abandoned).unwrap();
+        fs::File::open(&abandoned).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        let commit = write(&repo, "b", "x").await;
+        read(&repo.at(&commit), "b").await.unwrap();
+        assert!(abandoned.is_dir());
+        repo.other_run().prepared().await;
+        assert!(!abandoned.is_dir());
+    }
+
+    #[tokio::test]
     async fn a_disk_that_was_lost_is_filled_again() {
         let first = begun().await;
         let commit = write(&first, "b", "x").await;
