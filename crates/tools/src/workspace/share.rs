@@ -15,6 +15,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Commits that are remembered to be here, at most; forgetting one costs a look.
 const REMEMBERED: usize = 10_000;
@@ -24,6 +25,8 @@ const BUNDLE: &str = "bundle";
 const SHALLOW: &str = "shallow";
 /// Bundles from the commit that is wanted to one that is here, at most.
 const LONGEST: usize = 100_000;
+/// How often a call that waits for another shows that it lives.
+const SIGN_EVERY: Duration = Duration::from_secs(1);
 
 /// What is shared with other workers, and what of it is known to be here.
 #[derive(Debug)]
@@ -108,11 +111,10 @@ impl Workspaces {
             return Ok(());
         }
         let turn = share.turn_of(ctx.run);
-        let _alone = turn.lock().await;
+        let _alone = in_turn(ctx, &turn).await?;
         let folder = self.temporary(ctx)?;
         let bundles = self.missing(ctx, share, commit, folder.path()).await?;
         if !bundles.is_empty() {
-            ctx.sink.progress(None, "fetching the workspace from another worker");
             self.take_in(ctx, &bundles, &folder.path().join(SHALLOW)).await?;
         }
         share.remember(ctx.run, commit);
@@ -129,8 +131,12 @@ impl Workspaces {
     ) -> Result<Vec<Bundle>, Failure> {
         let dir = self.repository(ctx.run);
         let mut bundles = Vec::new();
+        let mut seen = BTreeSet::new();
         let mut wanted = Some(commit.to_owned());
         while let Some(commit) = wanted {
+            if !seen.insert(commit.clone()) {
+                return Err(failure::internal(format!("the bundles of {} lead from {commit} to itself", ctx.run)));
+            }
             if dir.is_dir() && is_in(&self.git, &dir, &commit, ctx).await? {
                 break;
             }
@@ -138,6 +144,7 @@ impl Workspaces {
                 return Err(failure::internal(format!("{commit} is over {LONGEST} bundles away from what is here")));
             }
             let file = folder.join(bundles.len().to_string());
+            ctx.sink.progress(None, if bundles.is_empty() { "fetching the workspace from another worker" } else { "" });
             if !share.get(ctx, &commit, BUNDLE, &file).await? {
                 return Err(elsewhere(ctx.run, &commit));
             }
@@ -152,15 +159,19 @@ impl Workspaces {
 
     async fn take_in(&self, ctx: &ToolContext, bundles: &[Bundle], shallow: &Path) -> Result<(), Failure> {
         let target = self.repository(ctx.run);
-        if !target.is_dir() {
+        if target.is_dir() {
+            end_history(shallow, &target)?;
+        } else {
+            // With the first it can stand in its place: what follows is kept, bundle by bundle, however this ends.
+            let first = bundles.len().saturating_sub(1)..;
             let new = self.temporary(ctx)?;
             let init = self.git.command(new.path(), "init", &[], &ctx.cancel);
             init.args(["--quiet", "--bare", "--template="]).run().await?;
             end_history(shallow, new.path())?;
-            self.fetch_bundles(ctx, new.path(), bundles).await?;
+            self.fetch_bundles(ctx, new.path(), &bundles[first.clone()]).await?;
             match fs::rename(new.path(), &target) {
-                Ok(()) => return Ok(()),
-                // Another worker process of this disk was faster; it may have fetched less.
+                Ok(()) => return self.fetch_bundles(ctx, &target, &bundles[..first.start]).await,
+                // Another worker process of this disk was faster.
                 Err(_) if target.is_dir() => {}
                 Err(e) => {
                     let message = format!("cannot move the workspace to {}: {e}", target.display());
@@ -168,12 +179,12 @@ impl Workspaces {
                 }
             }
         }
-        end_history(shallow, &target)?;
         self.fetch_bundles(ctx, &target, bundles).await
     }
 
     async fn fetch_bundles(&self, ctx: &ToolContext, dir: &Path, bundles: &[Bundle]) -> Result<(), Failure> {
         for bundle in bundles.iter().rev() {
+            ctx.sink.progress(None, "");
             let fetched = match self.fetch_bundle(ctx, dir, bundle).await {
                 // Another worker process of this disk may be at it, and hold the locks of the same refs.
                 Err(GitError::Exit { .. }) => self.fetch_bundle(ctx, dir, bundle).await,
@@ -195,6 +206,23 @@ impl Workspaces {
         let fetch = self.git.command(dir, "fetch", &["protocol.file.allow=always"], &ctx.cancel);
         let fetch = fetch.args(["--quiet", "--no-tags", "--no-recurse-submodules", "--"]).arg(&bundle.file);
         self.patient(fetch.arg("+refs/*:refs/*")).run().await.map(drop)
+    }
+}
+
+/// Waits for others who fetch the same run, showing that it lives.
+async fn in_turn<'a>(
+    ctx: &ToolContext,
+    turn: &'a tokio::sync::Mutex<()>,
+) -> Result<tokio::sync::MutexGuard<'a, ()>, Failure> {
+    let mut locking = std::pin::pin!(turn.lock());
+    let mut signs = tokio::time::interval(SIGN_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = ctx.cancel.cancelled() => return Err(failure::cancelled()),
+            alone = &mut locking => return Ok(alone),
+            _ = signs.tick() => ctx.sink.progress(None, ""),
+        }
     }
 }
 
@@ -339,6 +367,48 @@ mod tests {
         let second = first.on_a_new_disk().at(&commit);
         let (a, b, c) = tokio::join!(read(&second, "a"), read(&second, "b"), read(&second, "a"));
         assert_eq!((a.unwrap(), b.unwrap(), c.unwrap()), ("two".to_owned(), "x".to_owned(), "two".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_long_chain_shows_life_with_each_link_and_what_was_taken_in_stays() {
+        let first = begun().await;
+        let mut commits = vec![first.head()];
+        for n in 0..4 {
+            let at = first.at(&commits[n]);
+            commits.push(write(&at, &format!("f{n}"), "x").await);
+        }
+        let (ctx, signs) = crate::builtin::testing::context_with_sink();
+        let mut second = first.on_a_new_disk();
+        second.ctx = ctx;
+        let mut second = second.at(&commits[4]);
+        assert_eq!(read(&second, "f3").await.unwrap(), "x");
+        assert!(signs.progress() >= 2 * commits.len(), "{} signs of life", signs.progress());
+        // The last link cannot be taken in: those before it were not in vain.
+        let third = first.on_a_new_disk().at(&commits[4]);
+        let torn = first.source().join("torn");
+        let left = super::name(first.ctx.run, &commits[4], super::BUNDLE);
+        first.files().get_file(&first.ctx.project, &left, &torn).await.unwrap();
+        let bytes = fs::read(&torn).unwrap();
+        fs::write(&torn, &bytes[..bytes.len() - 10]).unwrap();
+        first.files().put_file(&first.ctx.project, &left, &torn).await.unwrap();
+        read(&third, "f3").await.unwrap_err();
+        assert_eq!(third.bare(&["cat-file", "-t", &commits[3]]), "commit");
+        // Whoever waits for its turn shows life, too, and can be told to stop.
+        let workspaces = second.workspaces();
+        let turn = workspaces.share.as_ref().unwrap().turn_of(second.ctx.run);
+        let held = turn.lock().await;
+        second.ctx.commit = Some("0123456789012345678901234567890123456789".to_owned());
+        let (before, cancel) = (signs.progress(), second.ctx.cancel.clone());
+        let waiting = read(&second, "a");
+        let stop = async {
+            while signs.progress() == before {
+                tokio::task::yield_now().await;
+            }
+            cancel.cancel();
+        };
+        let (stopped, ()) = tokio::join!(waiting, stop);
+        assert_eq!(stopped.unwrap_err().code, aidt_domain::ErrorCode::Cancelled);
+        drop(held);
     }
 
     #[tokio::test]
