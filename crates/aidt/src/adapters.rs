@@ -119,7 +119,7 @@ async fn kafka(brokers: &str, tls: bool, opener: &Opener) -> Result<Arc<dyn Queu
     let partitions = opener.store.run_log.partitions();
     let mut options = aidt_queue_kafka::Options::new(brokers, opener.settings.prefix.clone(), partitions);
     if tls {
-        options.settings = kafka_over_tls(opener)?;
+        options.settings = kafka_over_tls(&opener.settings)?;
     }
     let queue = aidt_queue_kafka::KafkaQueue::connect(options).await;
     Ok(queue.map_err(|e| cannot(ErrorCode::Unavailable, cannot_be_used("Kafka", tls), e))?)
@@ -127,13 +127,13 @@ async fn kafka(brokers: &str, tls: bool, opener: &Opener) -> Result<Arc<dyn Queu
 
 /// What librdkafka is told.
 #[cfg(feature = "kafka-tls")]
-fn kafka_over_tls(opener: &Opener) -> Result<BTreeMap<String, String>, HostError> {
-    let ca = opener.settings.ca.iter().map(|ca| ("ssl.ca.pem".to_owned(), ca.clone()));
+pub(crate) fn kafka_over_tls(settings: &AdapterSettings) -> Result<BTreeMap<String, String>, HostError> {
+    let ca = settings.ca.iter().map(|ca| ("ssl.ca.pem".to_owned(), ca.clone()));
     Ok(ca.chain([("security.protocol".to_owned(), "ssl".to_owned())]).collect())
 }
 
 #[cfg(all(feature = "kafka", not(feature = "kafka-tls")))]
-fn kafka_over_tls(_: &Opener) -> Result<BTreeMap<String, String>, HostError> {
+pub(crate) fn kafka_over_tls(_: &AdapterSettings) -> Result<BTreeMap<String, String>, HostError> {
     Err(left_out("kafka-tls"))
 }
 

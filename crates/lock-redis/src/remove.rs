@@ -1,7 +1,7 @@
 //! Taking a stack away, for one that was there for a while only.
 
 use crate::options::{Options, OptionsError};
-use redis::{Client, ProtocolVersion, RedisError};
+use redis::{ProtocolVersion, RedisError};
 
 /// Why keys of a stack are still there.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum RemoveError {
 /// When the options are not sound, or Redis fails. Part of it may be deleted.
 pub async fn remove(options: &Options) -> Result<(), RemoveError> {
     options.check_prefix()?;
-    let client = Client::open(options.connection_info(ProtocolVersion::RESP2)?)?;
+    let client = options.client(ProtocolVersion::RESP2)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let pattern = format!("{}:*", options.prefix);
     let mut cursor = 0_u64;

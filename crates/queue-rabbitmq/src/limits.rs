@@ -1,6 +1,7 @@
 //! What the broker can do when a plain client asks for nothing but messages: what a stack is compared with.
 
 use crate::error::Error;
+use crate::link::connect_once;
 use crate::names::Names;
 use crate::options::Options;
 use futures::StreamExt as _;
@@ -10,8 +11,7 @@ use lapin::options::{
     ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -40,10 +40,11 @@ impl Limits {
     /// # Errors
     /// When the options are not sound, or the broker fails.
     pub async fn measure(options: &Options, spent: Duration) -> Result<Self, Error> {
-        let uris = options.check()?;
+        options.check()?;
         let queue = Names::new(options.prefix.clone()).limits();
+        let connections = [connect_once(options, "limits").await?, connect_once(options, "limits").await?];
         let measured = async {
-            let raw = Raw::open(&uris[0], &queue).await?;
+            let raw = Raw::open(connections, &queue).await?;
             let limits = async { Ok(Self { messages_per_s: raw.rate(spent).await?, alone: raw.alone().await? }) };
             let limits: Result<Self, lapin::Error> = limits.await;
             raw.publish.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
@@ -61,9 +62,7 @@ struct Raw<'q> {
 }
 
 impl<'q> Raw<'q> {
-    async fn open(uri: &AMQPUri, queue: &'q str) -> Result<Self, lapin::Error> {
-        let connect = || Connection::connect_uri(uri.clone(), ConnectionProperties::default());
-        let connections = [connect().await?, connect().await?];
+    async fn open(connections: [Connection; 2], queue: &'q str) -> Result<Self, lapin::Error> {
         let (publish, consume) = (connections[0].create_channel().await?, connections[1].create_channel().await?);
         publish.confirm_select(ConfirmSelectOptions::default()).await?;
         consume.basic_qos(1_024, BasicQosOptions::default()).await?;

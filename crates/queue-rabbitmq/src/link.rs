@@ -5,6 +5,7 @@
 //! while it is down.
 
 use crate::error::{Error, within};
+use crate::options::Options;
 use futures::StreamExt as _;
 use lapin::tcp::{AMQPUriTcpExt as _, AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -137,6 +138,18 @@ async fn ended(connection: &Connection) {
             _ = look.tick() => {}
         }
     }
+}
+
+/// A connection that nobody keeps up, to the first node, for what is done once.
+pub(crate) async fn connect_once(options: &Options, name: &str) -> Result<Connection, Error> {
+    let settings = Settings {
+        uris: options.check()?,
+        ca: options.ca.clone(),
+        name: name.to_owned(),
+        connect_timeout: options.connect_timeout,
+        operation_timeout: options.operation_timeout,
+    };
+    connect(&settings.uris[0], &settings).await.map(|(connection, _)| connection)
 }
 
 /// Connects, and gives a second handle of the socket with it: a peer that never answers would otherwise

@@ -90,15 +90,31 @@ impl Child {
     }
 }
 
+/// Where it listens, if a line says that. Others name addresses, too.
+fn told(line: &str) -> Option<&str> {
+    line.split_once(" listening on ")?.1.split_whitespace().next().filter(|word| word.starts_with("http://"))
+}
+
 /// Reads until it says where it listens.
 async fn address(service: Service, lines: &mut Lines<BufReader<ChildStderr>>) -> Result<Endpoint, BedError> {
     let mut said = String::new();
     while let Some(line) = lines.next_line().await? {
-        if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http://")) {
+        if let Some(url) = told(&line) {
             return Ok(url.parse()?);
         }
         said.push_str(&line);
         said.push('\n');
     }
     Err(format!("{service} ended at once; it said:\n{said}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn an_address_in_a_log_is_not_where_it_listens() {
+        assert_eq!(told("INFO traces go to endpoint=http://collector:4317"), None);
+        assert_eq!(told("\u{25cf} listening on http://127.0.0.1:7070"), Some("http://127.0.0.1:7070"));
+    }
 }

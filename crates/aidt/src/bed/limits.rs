@@ -4,8 +4,6 @@ use crate::settings::{AdapterSettings, DatabaseUrl, LockUrl, QueueUrl};
 use aidt_bench::{BedError, Limits};
 use std::time::Duration;
 
-#[cfg(not(feature = "kafka"))]
-use left_out as kafka;
 #[cfg(not(feature = "postgres"))]
 use left_out as postgres;
 #[cfg(not(feature = "rabbitmq"))]
@@ -21,7 +19,7 @@ const SPENT: Duration = Duration::from_secs(3);
 pub(super) async fn measure(adapters: &AdapterSettings) -> Result<Limits, BedError> {
     let (broker, messages_per_s, alone) = match &adapters.queue {
         QueueUrl::Amqp(urls) => rabbitmq::measure(urls, adapters).await?,
-        QueueUrl::Kafka { brokers, .. } => kafka::measure(brokers, adapters).await?,
+        QueueUrl::Kafka { brokers, tls } => kafka::measure(brokers, *tls, adapters).await?,
         QueueUrl::Memory => return Err("a queue in memory has no limits to look at".into()),
     };
     let (commits_per_s, rows_per_s) = match &adapters.database {
@@ -36,7 +34,7 @@ pub(super) async fn measure(adapters: &AdapterSettings) -> Result<Limits, BedErr
 pub(super) async fn remove(adapters: &AdapterSettings) -> Result<(), BedError> {
     let queue = match &adapters.queue {
         QueueUrl::Amqp(urls) => rabbitmq::remove(urls, adapters).await,
-        QueueUrl::Kafka { brokers, .. } => kafka::remove(brokers, adapters).await,
+        QueueUrl::Kafka { brokers, tls } => kafka::remove(brokers, *tls, adapters).await,
         QueueUrl::Memory => Ok(()),
     };
     let database = match &adapters.database {
@@ -60,7 +58,8 @@ mod rabbitmq {
 
     fn options(urls: &str, adapters: &AdapterSettings) -> Options {
         let urls = urls.split(',').map(str::to_owned).collect();
-        Options::new(urls, adapters.prefix.clone(), ProcessId(uuid::Uuid::nil()), Arc::new(SystemClock::new()))
+        let (process, clock) = (ProcessId(uuid::Uuid::nil()), Arc::new(SystemClock::new()));
+        Options { ca: adapters.ca.clone(), ..Options::new(urls, adapters.prefix.clone(), process, clock) }
     }
 
     pub(super) async fn measure(
@@ -80,22 +79,29 @@ mod rabbitmq {
 #[cfg(feature = "kafka")]
 mod kafka {
     use super::{AdapterSettings, BedError, Duration, SPENT};
+    use crate::adapters::kafka_over_tls;
+    use aidt_cli::HostError;
     use aidt_queue_kafka::{Limits, Options};
 
-    fn options(brokers: &str, adapters: &AdapterSettings) -> Options {
-        Options::new(brokers, adapters.prefix.clone(), adapters.partitions)
+    fn options(brokers: &str, tls: bool, adapters: &AdapterSettings) -> Result<Options, HostError> {
+        let mut options = Options::new(brokers, adapters.prefix.clone(), adapters.partitions);
+        if tls {
+            options.settings = kafka_over_tls(adapters)?;
+        }
+        Ok(options)
     }
 
     pub(super) async fn measure(
         brokers: &str,
+        tls: bool,
         adapters: &AdapterSettings,
     ) -> Result<(&'static str, f64, Duration), BedError> {
-        let limits = Limits::measure(&options(brokers, adapters), SPENT).await?;
+        let limits = Limits::measure(&options(brokers, tls, adapters)?, SPENT).await?;
         Ok(("a topic of Kafka with acks=all", limits.messages_per_s, limits.alone))
     }
 
-    pub(super) async fn remove(brokers: &str, adapters: &AdapterSettings) -> Result<(), BedError> {
-        Ok(aidt_queue_kafka::remove(&options(brokers, adapters)).await?)
+    pub(super) async fn remove(brokers: &str, tls: bool, adapters: &AdapterSettings) -> Result<(), BedError> {
+        Ok(aidt_queue_kafka::remove(&options(brokers, tls, adapters)?).await?)
     }
 }
 
@@ -105,7 +111,8 @@ mod postgres {
     use aidt_store_postgres::{Limits, Options};
 
     fn options(url: &str, adapters: &AdapterSettings) -> Options {
-        Options::new(url, adapters.prefix.replace('-', "_"), adapters.partitions)
+        let options = Options::new(url, adapters.prefix.replace('-', "_"), adapters.partitions);
+        Options { ca: adapters.ca.clone(), ..options }
     }
 
     pub(super) async fn measure_commits(url: &str, adapters: &AdapterSettings) -> Result<(f64, f64), BedError> {
@@ -124,7 +131,8 @@ mod redis {
     use aidt_lock_redis::Options;
 
     pub(super) async fn remove(url: &str, adapters: &AdapterSettings) -> Result<(), BedError> {
-        Ok(aidt_lock_redis::remove(&Options::new(url, adapters.prefix.clone())).await?)
+        let options = Options { ca: adapters.ca.clone(), ..Options::new(url, adapters.prefix.clone()) };
+        Ok(aidt_lock_redis::remove(&options).await?)
     }
 }
 
@@ -146,5 +154,23 @@ mod left_out {
 
     pub(super) async fn remove(_: &str, _: &AdapterSettings) -> Result<(), BedError> {
         Err(WHY.into())
+    }
+}
+
+/// Kafka is told of TLS beside its address.
+#[cfg(not(feature = "kafka"))]
+mod kafka {
+    use super::{AdapterSettings, BedError, Duration, left_out};
+
+    pub(super) async fn measure(
+        brokers: &str,
+        _: bool,
+        adapters: &AdapterSettings,
+    ) -> Result<(&'static str, f64, Duration), BedError> {
+        left_out::measure(brokers, adapters).await
+    }
+
+    pub(super) async fn remove(brokers: &str, _: bool, adapters: &AdapterSettings) -> Result<(), BedError> {
+        left_out::remove(brokers, adapters).await
     }
 }

@@ -13,12 +13,20 @@ use std::path::{Path, PathBuf};
 
 /// What the environment may hold that is not for these processes: they are told all that they need.
 const NOT_SET: &[&str] = &[
+    "AIDT_DATABASE_URL_FILE",
+    "AIDT_HEALTH_LISTEN",
     "AIDT_LISTEN",
+    "AIDT_LOCK_URL_FILE",
+    "AIDT_QUEUE_URL_FILE",
     "AIDT_ROUTE_KEY_FILE",
     "AIDT_SERVER",
     "AIDT_STEP_CONSUMERS",
     "AIDT_WORKER_POOL",
+    "AIDT_WORKER_TLS_CA_FILE",
+    "AIDT_WORKER_TLS_CERT_FILE",
+    "AIDT_WORKER_TLS_KEY_FILE",
     "AIDT_WORKER_TOKEN_FILE",
+    "AIDT_WORKSPACES",
     "DATABASE_URL",
     "HTTP_PORT",
     "INGRESS_URL",
@@ -188,6 +196,47 @@ fn place(url: &str, default: u16) -> Option<(&str, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What they are told, and what is theirs as it is the operator's: how to reach the servers, and how to be.
+    const SET: &[&str] = &[
+        "AIDT_DATABASE_URL",
+        "AIDT_HOME",
+        "AIDT_LOCK_URL",
+        "AIDT_PARTITIONS",
+        "AIDT_PREFIX",
+        "AIDT_QUEUE_URL",
+        "AIDT_ROUTE_KEY",
+        "AIDT_WORKER_TOKEN",
+    ];
+    const KEPT: &[&str] = &[
+        "AIDT_ARTIFACTS_URL",
+        "AIDT_DATABASE_CONNECTIONS",
+        "AIDT_DRAIN_SECONDS",
+        "AIDT_ENVIRONMENT",
+        "AIDT_LOG",
+        "AIDT_LOG_FORMAT",
+        "AIDT_TLS_CA_FILE",
+        "AIDT_WORKER_SLOTS",
+        "AIDT_WORKSPACE_ROOTS",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_REGION",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "LOG_LEVEL",
+    ];
+
+    #[test]
+    fn of_each_variable_it_is_known_whether_the_processes_have_it() {
+        let all = settings::names::ALL.iter().flat_map(|n| std::iter::once(&n.name).chain(n.aliases)).copied();
+        let mut all: Vec<&str> = all.collect();
+        let mut known = [NOT_SET, SET, KEPT].concat();
+        all.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(all, known);
+    }
 
     #[test]
     fn a_server_is_found_in_its_url() {

@@ -5,7 +5,7 @@
 //! together).
 
 mod check;
-mod names;
+pub(crate) mod names;
 mod s3;
 mod source;
 mod step_consumers;
