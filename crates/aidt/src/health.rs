@@ -6,7 +6,7 @@ use crate::error::shown;
 use crate::tool_worker::WorkersView;
 use aidt_cli::Service;
 use aidt_completion_consumer::Handle as OwnerHandle;
-use aidt_domain::ProcessId;
+use aidt_domain::{ProcessId, share_of};
 use aidt_step_consumer::Hub;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -83,7 +83,7 @@ impl Health {
         reasons.extend(state.queue.iter().filter(|_| self.needs_queue()).cloned());
         if let Some(owner) = &self.0.owner {
             let status = owner.status();
-            let share = aidt_completion_consumer::share_of(self.0.process, &state.owners, state.partitions);
+            let share = share_of(self.0.process, &state.owners, state.partitions);
             let missing = share.difference(&status.held).count();
             if missing > 0 || state.partitions == 0 {
                 let (held, share) = (share.len() - missing, share.len());

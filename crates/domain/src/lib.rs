@@ -17,6 +17,7 @@ mod ids;
 mod labels;
 mod message;
 mod row;
+mod share;
 mod snapshot;
 mod state;
 
@@ -35,6 +36,7 @@ pub use ids::{
 pub use labels::Labels;
 pub use message::{Finished, Outcome, StepMessage, WorkspaceAt, WorkspaceChange};
 pub use row::{Budget, OutputRef, RunRow, StepRow};
+pub use share::{even_share_of, owner_of, share_of};
 pub use snapshot::{
     InputSpec, InputType, Retry, Snapshot, StepKind, StepSpec, Timeouts, ToolEntry, ToolReads, WorkspaceSpec,
 };

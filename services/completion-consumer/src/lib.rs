@@ -26,7 +26,6 @@ mod plans;
 mod publish;
 mod receive;
 mod reconcile;
-mod share;
 mod spans;
 mod takeover;
 mod timers;
@@ -35,4 +34,3 @@ mod write;
 
 pub use config::{Config, Error, Handle, Ports, Status};
 pub use owner::Owner;
-pub use share::{owner_of, share_of};

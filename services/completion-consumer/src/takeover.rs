@@ -7,8 +7,8 @@ use crate::config::SERVICE;
 use crate::held::{Held, Out};
 use crate::owner::{Chain, Owner, is_owner};
 use aidt_domain::{
-    Actor, Command, CommandBody, Digest, FORMAT, OutSeq, PartitionId, ProcessId, Project, RunId, RunState, StepIx,
-    StepState, Timestamp,
+    Actor, Command, CommandBody, FORMAT, OutSeq, PartitionId, ProcessId, Project, RunId, RunState, StepIx, StepState,
+    Timestamp, owner_of,
 };
 use aidt_lock::Lease;
 use aidt_store::StoreError;
@@ -65,12 +65,10 @@ impl Owner {
         self.ports.store.run_log.partition(partition).await.is_ok_and(|row| row.epoch != epoch)
     }
 
-    /// Rendezvous hashing over the live owners: the highest hash of (partition, process).
+    /// Rendezvous hashing over the live owners.
     fn should_own(&self, partition: PartitionId) -> bool {
-        let weight = |process: ProcessId| Digest::of(format!("{partition}\n{process}").as_bytes());
         let owners = self.live.values().filter(|p| is_owner(p)).map(|p| p.id);
-        let best = owners.chain([self.config.process]).max_by_key(|&p| weight(p));
-        best == Some(self.config.process)
+        owner_of(partition, owners.chain([self.config.process])) == Some(self.config.process)
     }
 
     /// The lease: held by this process, or the fan-out is down and the last owner is not alive.
