@@ -47,6 +47,8 @@ macro_rules! queue_conformance {
             a_stream_that_is_widened_keeps_what_is_in_hand
             recv_takes_at_most_max
             streams_of_a_pool_share_the_work
+            streams_that_are_told_of_each_other_leave_nothing_to_nobody
+            who_is_left_gets_what_others_had
             a_cancelled_recv_loses_nothing
             a_large_batch_arrives
             commands_arrive_byte_for_byte_at_their_partitions

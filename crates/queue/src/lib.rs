@@ -15,4 +15,4 @@ pub mod conformance;
 pub mod memory;
 mod port;
 
-pub use port::{Commands, Delivery, Kind, Outgoing, Queue, QueueError, Steps, Tag};
+pub use port::{Commands, Delivery, Kind, Outgoing, Queue, QueueError, Readers, Steps, Tag};

@@ -1,8 +1,9 @@
 //! The port.
 
-use aidt_domain::{PartitionId, Pool, Timestamp};
+use aidt_domain::{PartitionId, Pool, ProcessId, Timestamp};
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// What a failed operation left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,15 @@ pub struct Delivery {
     pub doubtful: bool,
 }
 
+/// Which processes read a pool's steps, as one of them sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readers {
+    /// The one that sees it.
+    pub me: ProcessId,
+    /// All that read; without `me` when it is to read no more.
+    pub all: BTreeSet<ProcessId>,
+}
+
 /// A stream of steps of one pool.
 #[async_trait]
 pub trait Steps: Send {
@@ -73,6 +83,14 @@ pub trait Steps: Send {
     fn set_prefetch(&mut self, _prefetch: u32) -> bool {
         false
     }
+
+    /// Tells who reads the pool from now on. Answers at once.
+    ///
+    /// Where a pool lies in parts that do not find their readers (Kafka's partitions), each reader takes the parts that
+    /// are its own by this, so those that are told the same must leave none to nobody; while they are told
+    /// different things some may be read twice, which is delivery at least once, or wait. A stream that was told nothing
+    /// reads everything. A broker that hands out has no use for it.
+    fn share(&mut self, _readers: &Readers) {}
 }
 
 /// A stream of commands of the partitions that it was opened for.

@@ -1,8 +1,8 @@
 //! Streams of steps.
 
 use super::{cancelled, hostile, in_time, message, never, numbered, sorted};
-use crate::port::{Delivery, Outgoing, Queue, Steps, Tag};
-use aidt_domain::Pool;
+use crate::port::{Delivery, Outgoing, Queue, Readers, Steps, Tag};
+use aidt_domain::{Pool, ProcessId};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
@@ -181,18 +181,15 @@ pub async fn recv_takes_at_most_max(queue: &dyn Queue) {
     }
 }
 
-/// Two consumers of a pool get everything between them.
-pub async fn streams_of_a_pool_share_the_work(queue: &dyn Queue) {
-    let pool = pool("p");
-    let (mut one, mut two) = (open(queue, &pool, 5).await, open(queue, &pool, 5).await);
-    publish(queue, &pool, &numbered(100)).await;
+/// Takes from both and acks, until this many different bodies came; gives them sorted.
+async fn take_between(one: &mut Box<dyn Steps>, two: &mut Box<dyn Steps>, count: usize) -> Vec<Bytes> {
     let mut bodies = BTreeSet::new();
-    while bodies.len() < 100 {
+    while bodies.len() < count {
         let (stream, taken) = in_time(async {
             tokio::select! {
                 biased;
-                taken = one.recv(5) => (&mut one, taken),
-                taken = two.recv(5) => (&mut two, taken),
+                taken = one.recv(5) => (&mut *one, taken),
+                taken = two.recv(5) => (&mut *two, taken),
             }
         })
         .await;
@@ -200,7 +197,50 @@ pub async fn streams_of_a_pool_share_the_work(queue: &dyn Queue) {
         stream.ack(&tags(&taken)).await.expect("ack");
         bodies.extend(taken.into_iter().map(|delivery| delivery.body));
     }
-    assert_eq!(bodies.into_iter().collect::<Vec<_>>(), sorted(numbered(100)));
+    bodies.into_iter().collect()
+}
+
+fn readers(me: u32, all: &[u32]) -> Readers {
+    let process = |n: &u32| format!("proc_{n:032x}").parse::<ProcessId>().expect("a process's id");
+    Readers { me: process(&me), all: all.iter().map(process).collect() }
+}
+
+/// Two consumers of a pool get everything between them.
+pub async fn streams_of_a_pool_share_the_work(queue: &dyn Queue) {
+    let pool = pool("p");
+    let (mut one, mut two) = (open(queue, &pool, 5).await, open(queue, &pool, 5).await);
+    publish(queue, &pool, &numbered(100)).await;
+    assert_eq!(take_between(&mut one, &mut two, 100).await, sorted(numbered(100)));
+}
+
+/// And so do two that know of each other, also when one learns of it late.
+pub async fn streams_that_are_told_of_each_other_leave_nothing_to_nobody(queue: &dyn Queue) {
+    let pool = pool("p");
+    let (mut one, mut two) = (open(queue, &pool, 5).await, open(queue, &pool, 5).await);
+    one.share(&readers(1, &[1]));
+    two.share(&readers(2, &[1, 2]));
+    publish(queue, &pool, &numbered(50)).await;
+    assert_eq!(take_between(&mut one, &mut two, 50).await, sorted(numbered(50)));
+    one.share(&readers(1, &[1, 2]));
+    let more = numbered(100).split_off(50);
+    publish(queue, &pool, &more).await;
+    let mut bodies = BTreeSet::new();
+    while !more.iter().all(|body| bodies.contains(body)) {
+        bodies.extend(take_between(&mut one, &mut two, 1).await);
+    }
+}
+
+/// A consumer that goes without a word leaves what it had, taken or not, to whoever is told that it is alone.
+pub async fn who_is_left_gets_what_others_had(queue: &dyn Queue) {
+    let pool = pool("p");
+    let (mut one, mut two) = (open(queue, &pool, 100).await, open(queue, &pool, 100).await);
+    one.share(&readers(1, &[1, 2]));
+    two.share(&readers(2, &[1, 2]));
+    publish(queue, &pool, &numbered(100)).await;
+    take(&mut *two, 1).await;
+    drop(two);
+    one.share(&readers(1, &[1]));
+    assert_eq!(take_and_ack(&mut *one, 100).await, sorted(numbered(100)));
 }
 
 /// Giving up on a recv, at whatever moment, loses no message.
