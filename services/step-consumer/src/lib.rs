@@ -29,6 +29,7 @@ mod listen;
 mod outcome;
 mod pool;
 mod presence;
+mod readers;
 mod run;
 mod spans;
 mod text;

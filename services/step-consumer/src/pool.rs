@@ -3,7 +3,7 @@
 
 use crate::lane::pause;
 use aidt_domain::Pool;
-use aidt_queue::{Delivery, Queue, QueueError, Steps, Tag};
+use aidt_queue::{Delivery, Queue, QueueError, Readers, Steps, Tag};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -43,6 +43,10 @@ struct State {
     /// Acks that the stream is at.
     acking: bool,
     reopen: bool,
+    /// Who reads the pool; no stream is opened before that is known.
+    readers: Option<Readers>,
+    /// The stream has not heard of it.
+    untold: bool,
 }
 
 impl PoolDesk {
@@ -82,6 +86,23 @@ impl PoolDesk {
         self.changed.notify_one();
     }
 
+    /// Who reads the pool.
+    pub(crate) fn share(&self, readers: Readers) {
+        let mut state = self.state();
+        if state.readers.as_ref() == Some(&readers) {
+            return;
+        }
+        (state.readers, state.untold) = (Some(readers), true);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// What a stream is to be opened for.
+    fn wanted(&self) -> Option<u32> {
+        let state = self.state();
+        Some(state.prefetch).filter(|prefetch| *prefetch > 0 && state.readers.is_some())
+    }
+
     /// Nothing waits to be acked.
     pub(crate) fn is_settled(&self) -> bool {
         let state = self.state();
@@ -96,6 +117,7 @@ impl PoolDesk {
         let mut state = self.state();
         state.opening += 1;
         state.reopen = false;
+        state.untold = true;
         // What an earlier stream delivered cannot be acked on this one: it will be delivered again.
         state.acks.clear();
         state.opening
@@ -123,6 +145,10 @@ impl PoolDesk {
         if state.prefetch > bounded_by {
             return Todo::Widen(state.prefetch);
         }
+        if let Some(readers) = state.readers.clone().filter(|_| state.untold) {
+            state.untold = false;
+            return Todo::Share(readers);
+        }
         Todo::Receive(state.credit)
     }
 
@@ -136,6 +162,8 @@ enum Todo {
     Receive(usize),
     /// Let it hold more.
     Widen(u32),
+    /// Tell it who reads.
+    Share(Readers),
     Close,
 }
 
@@ -143,11 +171,10 @@ enum Todo {
 pub(crate) async fn serve_pool(queue: Arc<dyn Queue>, pool: Pool, desk: Arc<PoolDesk>, wake: Arc<Notify>) {
     let mut failures = 0;
     loop {
-        let wanted = desk.state().prefetch;
-        if wanted == 0 {
+        let Some(wanted) = desk.wanted() else {
             desk.changed.notified().await;
             continue;
-        }
+        };
         let served = match queue.steps(&pool, wanted).await {
             Ok(mut stream) => serve_stream(&mut *stream, wanted, &desk, &wake, &mut failures).await,
             Err(error) => Err(error),
@@ -173,6 +200,7 @@ async fn serve_stream(
         match desk.todo(opening, bounded_by) {
             Todo::Widen(prefetch) if stream.set_prefetch(prefetch) => bounded_by = prefetch,
             Todo::Widen(_) | Todo::Close => return Ok(()),
+            Todo::Share(readers) => stream.share(&readers),
             Todo::Ack(tags) => {
                 stream.ack(&tags).await?;
                 desk.acked();
@@ -195,7 +223,7 @@ async fn serve_stream(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aidt_domain::{Clock, Timestamp};
+    use aidt_domain::{Clock, ProcessId, Timestamp};
     use aidt_queue::Outgoing;
     use aidt_queue::memory::MemoryQueue;
     use bytes::Bytes;
@@ -231,6 +259,8 @@ mod tests {
             }
         };
         desk.allow(1, 1);
+        let me = ProcessId(uuid::Uuid::from_u128(1));
+        desk.share(Readers { me, all: [me].into() });
         let first = meanwhile(&desk).await;
         desk.allow(2, 1);
         let second = meanwhile(&desk).await;

@@ -8,37 +8,46 @@ use aidt_store::{ProcessRow, Store, StoreError};
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// What a row follows from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Version {
+    roster: u64,
+    policy: String,
+    draining: bool,
+}
+
 /// What the row was last written with, or is being written with.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
-    /// The roster's version and the policy's revision.
-    written: Option<(u64, String)>,
+    written: Option<Version>,
     writing: bool,
     failures: u32,
     retry_at: Option<Instant>,
 }
 
 impl Presence {
-    /// The row to write, if what the store has is out of date and no write is under way.
+    /// The row to write, if what the store has is out of date and no write is under way. Who drains takes nothing
+    /// more, so it has no slots: others read its pools, and owners do not count on it.
     pub(crate) fn due(
         &mut self,
         life: &Life,
         service: &str,
         roster: &Roster,
-        revision: &str,
+        (revision, draining): (&str, bool),
         now: Instant,
     ) -> Option<ProcessRow> {
-        let current = |(version, by): &(u64, String)| *version == roster.version && *by == *revision;
+        let version = Version { roster: roster.version, policy: revision.to_owned(), draining };
         let late = self.retry_at.is_some_and(|at| now < at);
-        if self.writing || late || self.written.as_ref().is_some_and(current) {
+        if self.writing || late || self.written.as_ref() == Some(&version) {
             return None;
         }
-        self.written = Some((roster.version, revision.to_owned()));
+        self.written = Some(version);
         self.writing = true;
+        let pools = roster.pools.iter().filter(|_| !draining);
         Some(ProcessRow {
             id: life.process(),
             service: service.to_owned(),
-            slots: roster.pools.iter().map(|(pool, slots)| (pool.clone(), slots.total)).collect(),
+            slots: pools.map(|(pool, slots)| (pool.clone(), slots.total)).collect(),
             tools: roster.tools.clone(),
             format: FORMAT,
             policy_revision: revision.to_owned(),

@@ -8,6 +8,7 @@ use crate::life::{Life, Standing};
 use crate::listen::{listen_for_cancels, watch_roster};
 use crate::pool::serve_pool;
 use crate::presence::Presence;
+use crate::readers::PoolReaders;
 use crate::work::{self, Done, Work};
 use crate::workers::Report;
 use crate::{Config, Error};
@@ -35,6 +36,7 @@ pub(crate) struct Loop {
     inbox: Vec<Report>,
     core: Core,
     presence: Presence,
+    readers: PoolReaders,
     roster_changed: Arc<AtomicBool>,
     under_way: FuturesUnordered<Work>,
     live_under_way: bool,
@@ -53,6 +55,7 @@ impl Loop {
         core.system = queue.system();
         let roster_changed = Arc::new(AtomicBool::new(true));
         let under_way = FuturesUnordered::new();
+        let readers = PoolReaders::new(life.process());
         let (cancels, process) = (Arc::clone(&locks), life.process());
         let (flag, watched) = (Arc::clone(&roster_changed), Arc::clone(&workers));
         let (for_cancels, for_roster) = (handle.clone(), handle.clone());
@@ -70,6 +73,7 @@ impl Loop {
             reports_open: true,
             core,
             presence: Presence::default(),
+            readers,
             roster_changed,
             under_way,
             live_under_way: false,
@@ -113,12 +117,16 @@ impl Loop {
 
     /// Everything that can be done without waiting.
     fn turn(&mut self, now: Instant) {
-        if self.roster_changed.swap(false, Ordering::AcqRel) {
+        let roster_changed = self.roster_changed.swap(false, Ordering::AcqRel);
+        if roster_changed {
             for pool in self.core.follow_roster() {
                 let (name, desk) = self.core.pool(pool);
                 let (queue, wake) = (Arc::clone(&self.queue), self.handle.waker());
                 self.under_way.push(endless(serve_pool(queue, name, desk, wake)));
             }
+        }
+        if self.readers.take_untold() || roster_changed {
+            self.core.share(&self.readers);
         }
         for report in self.inbox.drain(..) {
             self.core.report(report, now);
@@ -214,7 +222,8 @@ impl Loop {
                 self.core.looks_at(),
             ],
         };
-        let rest = [self.core.wakes_at(), self.presence.wakes_at(), fence, drain, acks, records];
+        let row = self.presence.wakes_at();
+        let rest = [self.core.wakes_at(), row, self.readers.wakes_at(), fence, drain, acks, records];
         let soonest = lanes.into_iter().chain(rest).flatten().min();
         soonest.unwrap_or_else(|| now + std::time::Duration::from_secs(3600))
     }
@@ -223,10 +232,14 @@ impl Loop {
     fn make_calls(&mut self, now: Instant) {
         let policy = self.core.policy();
         let roster = self.core.roster();
-        let row = self.presence.due(&self.life, &self.config.service, roster, policy.revision(), now);
+        let says = (policy.revision(), self.drain_ends.is_some());
+        let row = self.presence.due(&self.life, &self.config.service, roster, says, now);
         if let Some(row) = row {
             let (store, queue, life) = (self.store.clone(), Arc::clone(&self.queue), Arc::clone(&self.life));
             self.under_way.push(Box::pin(work::present(store, queue, life, row)));
+        }
+        if self.readers.look(now) {
+            self.under_way.push(Box::pin(work::look_at_processes(self.store.clone())));
         }
         if self.core.mode() == Mode::Fenced {
             return;
@@ -277,6 +290,7 @@ impl Loop {
             Done::Broker(incarnation) => self.core.looked_at_broker(incarnation, now),
             Done::Live => self.live_under_way = false,
             Done::Registered(result) => self.presence.wrote(result, now),
+            Done::Processes(rows) => self.readers.looked(rows),
             Done::Over => {}
         }
     }

@@ -4,6 +4,7 @@ use crate::core::{ClaimAsk, JudgeAsk, Letter, Publication};
 use crate::judge::{Context, read_context};
 use crate::life::Life;
 use crate::presence::register;
+use crate::readers::READS_FOR_MS;
 use aidt_domain::{CommandId, Timestamp};
 use aidt_lock::Locks;
 use aidt_queue::{Outgoing, Queue, QueueError};
@@ -31,6 +32,8 @@ pub(crate) enum Done {
     Broker(Result<String, QueueError>),
     Live,
     Registered(Result<(), StoreError>),
+    /// Who is there.
+    Processes(Result<Vec<ProcessRow>, StoreError>),
     /// Something that is served for ever has ended: its queue or fan-out is closed.
     Over,
 }
@@ -119,4 +122,8 @@ pub(crate) async fn live(locks: Arc<dyn Locks>, messages: Vec<(String, Bytes)>) 
 
 pub(crate) async fn present(store: Store, queue: Arc<dyn Queue>, life: Arc<Life>, row: ProcessRow) -> Done {
     Done::Registered(register(store, queue, life, row).await)
+}
+
+pub(crate) async fn look_at_processes(store: Store) -> Done {
+    Done::Processes(timed("live", store.processes.live(READS_FOR_MS)).await.map(|(rows, _)| rows))
 }

@@ -24,6 +24,7 @@ use crate::handle::Stats;
 use crate::judge::Gate;
 use crate::kept::Kept;
 use crate::life::{Key, Life};
+use crate::readers::PoolReaders;
 use crate::workers::{CallNo, Roster, Workers};
 use aidt_domain::{Pool, Timestamp};
 use aidt_queue::QueueError;
@@ -167,6 +168,15 @@ impl Core {
             let free = self.workers.free(&side.pool) as usize;
             let credit = if taking { free.saturating_sub(side.unplaced) } else { 0 };
             side.desk.allow(side.prefetch(), credit);
+        }
+    }
+
+    /// Tells each pool's stream who else reads it.
+    pub(crate) fn share(&self, readers: &PoolReaders) {
+        for side in &self.pools {
+            if let Some(readers) = readers.of(&side.pool, self.draining) {
+                side.desk.share(readers);
+            }
         }
     }
 
