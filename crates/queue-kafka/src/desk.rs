@@ -2,12 +2,13 @@
 
 use crate::error::Error;
 use crate::lane::Lane;
+use crate::part::Part;
 use aidt_domain::Timestamp;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Fetched messages that nobody took, at most; then fetching pauses until few are left.
 const MANY: usize = 4_096;
@@ -41,6 +42,8 @@ pub(crate) struct Desk {
     state: Mutex<State>,
     arrived: Notify,
     pump: OnceLock<Thread>,
+    /// The thread that fetches has ended, and what was acked is committed.
+    left: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +56,10 @@ struct State {
     moved: BTreeSet<i32>,
     /// Below here everything is acked and may be deleted: what was told of last.
     trimmed: BTreeMap<i32, i64>,
+    /// To be read from now on, as told last; `None`: nothing yet.
+    part: Option<Part>,
+    /// The thread has not heard of it.
+    part_changed: bool,
     paused: bool,
     closing: bool,
     ended: Option<Ended>,
@@ -66,7 +73,8 @@ enum Ended {
 
 impl Desk {
     pub(crate) fn new(origin: Origin) -> Self {
-        Self { origin, state: Mutex::default(), arrived: Notify::new(), pump: OnceLock::new() }
+        let (state, arrived, pump) = (Mutex::default(), Notify::new(), OnceLock::new());
+        Self { origin, state, arrived, pump, left: watch::Sender::new(false) }
     }
 
     pub(crate) fn origin(&self) -> &Origin {
@@ -96,6 +104,25 @@ impl Desk {
             self.wake_pump();
         }
         Ok((taken, nudged))
+    }
+
+    /// Reads this part from now on.
+    pub(crate) fn read(&self, part: Part) {
+        let mut state = self.state();
+        if state.part.as_ref() == Some(&part) {
+            return;
+        }
+        (state.part, state.part_changed) = (Some(part), true);
+        drop(state);
+        self.wake_pump();
+    }
+
+    /// Whoever was told of nobody else reads everything.
+    pub(crate) fn read_something(&self) {
+        let told = self.state().part.is_some();
+        if !told {
+            self.read(Part::All);
+        }
     }
 
     /// Done with these. What is no longer assigned is nobody's business here any more.
@@ -130,6 +157,12 @@ impl Desk {
     pub(crate) fn close(&self) {
         self.state().closing = true;
         self.wake_pump();
+    }
+
+    /// Until a desk that is closed has left nothing undone. Cancel safe.
+    pub(crate) async fn left(&self) {
+        // Its sender is part of this.
+        let _ = self.left.subscribe().wait_for(|left| *left).await;
     }
 
     /// The queue is closed.
@@ -170,6 +203,19 @@ impl Desk {
         self.state().closing
     }
 
+    pub(crate) fn set_left(&self) {
+        self.left.send_replace(true);
+    }
+
+    /// What is to be read, if that has changed since this was asked last.
+    pub(crate) fn take_part(&self) -> Option<Part> {
+        let mut state = self.state();
+        if !std::mem::take(&mut state.part_changed) {
+            return None;
+        }
+        state.part.clone()
+    }
+
     /// Partitions to read from now on: where, if that is known, and where they ended then.
     pub(crate) fn assign(&self, partitions: impl Iterator<Item = (i32, Option<i64>, Option<i64>)>) {
         let mut state = self.state();
@@ -179,13 +225,15 @@ impl Desk {
         }
     }
 
-    /// Partitions that are another's from now on.
-    pub(crate) fn revoke(&self, partitions: &BTreeSet<i32>) {
+    /// Partitions that are another's from now on. Their watermarks that moved and were not told of.
+    pub(crate) fn revoke(&self, partitions: &BTreeSet<i32>) -> Vec<(i32, i64)> {
         let mut state = self.state();
+        let moved = state.moved.extract_if(.., |p| partitions.contains(p)).collect::<Vec<_>>();
+        let marks = moved.into_iter().filter_map(|p| Some((p, state.lanes.get(&p)?.watermark()?))).collect();
         state.lanes.retain(|p, _| !partitions.contains(p));
-        state.moved.retain(|p| !partitions.contains(p));
         state.ready.retain(|m| !partitions.contains(&m.partition));
         state.ready_bytes = state.ready.iter().map(|m| m.body.len()).sum();
+        marks
     }
 
     /// Puts messages there for the stream; leaves the batch empty.
@@ -226,6 +274,13 @@ impl Desk {
         moved.into_iter().filter_map(|p| Some((p, state.lanes.get(&p)?.watermark()?))).collect()
     }
 
+    /// The broker does not know of these watermarks after all.
+    pub(crate) fn moved_again(&self, partitions: impl Iterator<Item = i32>) {
+        let mut state = self.state();
+        let State { lanes, moved, .. } = &mut *state;
+        moved.extend(partitions.filter(|p| lanes.contains_key(p)));
+    }
+
     /// Whether to pause now (`true`) or to go on (`false`), when that changes, and with which partitions.
     pub(crate) fn change_pace(&self) -> Option<(bool, Vec<i32>)> {
         let mut state = self.state();
@@ -251,5 +306,59 @@ impl Desk {
                 lane.set_end(*end);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(offset: i64) -> Message {
+        let (body, published_at) = (Bytes::new(), None);
+        Message { partition: 3, offset, body, published_at, doubtful: false, nudge: false }
+    }
+
+    fn desk_with(messages: std::ops::Range<i64>) -> Desk {
+        let desk = Desk::new(Origin { topic: "t".to_owned(), marker: 1 });
+        desk.assign([(3, None, Some(0))].into_iter());
+        desk.arrive(&mut messages.map(message).collect());
+        desk
+    }
+
+    #[test]
+    fn what_was_acked_is_told_of_when_a_partition_goes_and_later_acks_move_nothing() {
+        let desk = desk_with(10..15);
+        let (taken, _) = desk.take(3).unwrap();
+        desk.ack([(3, 10)].into_iter());
+        assert_eq!(desk.revoke(&[3].into()), [(3, 11)]);
+        desk.ack(taken.iter().map(|m| (m.partition, m.offset)));
+        desk.moved_again([3].into_iter());
+        assert_eq!((desk.take_moved(), desk.watermarks()), (vec![], vec![]), "they are another's to tell of");
+        assert!(desk.take(3).unwrap().0.is_empty(), "what nobody took is another's, too");
+        assert_eq!(desk.revoke(&[3].into()), []);
+    }
+
+    #[test]
+    fn a_partition_that_comes_back_begins_anew_and_acks_of_before_count() {
+        let desk = desk_with(10..15);
+        desk.take(5).unwrap();
+        desk.revoke(&[3].into());
+        desk.assign([(3, None, Some(15))].into_iter());
+        desk.arrive(&mut (10..16).map(message).collect());
+        let doubtful: Vec<bool> = desk.take(9).unwrap().0.iter().map(|m| m.doubtful).collect();
+        assert_eq!(doubtful, [true, true, true, true, true, false]);
+        desk.ack([(3, 10), (3, 11)].into_iter());
+        assert_eq!(desk.take_moved(), [(3, 12)]);
+    }
+
+    #[test]
+    fn what_was_not_committed_is_told_of_again() {
+        let desk = desk_with(10..15);
+        desk.ack([(3, 10)].into_iter());
+        assert_eq!(desk.take_moved(), [(3, 11)]);
+        assert_eq!(desk.take_moved(), []);
+        desk.ack([(3, 11)].into_iter());
+        desk.moved_again([3, 4].into_iter());
+        assert_eq!(desk.take_moved(), [(3, 12)]);
     }
 }

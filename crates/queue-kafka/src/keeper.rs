@@ -9,6 +9,7 @@ mod thread;
 use crate::desk::Desk;
 use crate::error::Error;
 use crate::options::Options;
+use futures::future::join_all;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -19,6 +20,9 @@ use tokio::time::timeout;
 /// How often in a row topics are looked at until nothing had to be done about them, and the pause between.
 const ROUNDS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a stream waits for an earlier one of its topic; a broker that is away must not keep it.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// So many commands of a partition are done before they are deleted: what a stream from the start of a
 /// partition reads in vain.
@@ -116,6 +120,13 @@ impl Keeper {
     /// Tells this desk when its topic is another one.
     pub(crate) fn watch(&self, desk: &Arc<Desk>) {
         locked(&self.shared.desks).push(Arc::downgrade(desk));
+    }
+
+    /// Until the streams of this topic that are closed have left nothing undone, or it takes too long.
+    pub(crate) async fn left(&self, topic: &str) {
+        let its = |desk: &Arc<Desk>| desk.origin().topic == topic && desk.is_closing();
+        let leaving: Vec<_> = self.shared.desks().into_iter().filter(its).collect();
+        let _ = timeout(LEAVING, join_all(leaving.iter().map(|desk| desk.left()))).await;
     }
 
     /// Ends all streams.

@@ -8,9 +8,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
-/// Partitions of one consumer often lie side by side: this many are skipped from one to the next, so that
-/// neighbours find different consumers.
-const STRIDE: i32 = 7;
 /// Steps a second that are many, and how many may come at once before they are.
 const MANY: f64 = 1_000.0;
 const AT_ONCE: f64 = 256.0;
@@ -58,11 +55,7 @@ impl Lot {
         let first = turn.next;
         let chunks = i32::try_from(count.div_ceil(chunk)).unwrap_or_default();
         turn.next = (first + chunks.rem_euclid(partitions)).rem_euclid(partitions);
-        let stride = if partitions % STRIDE == 0 { 1 } else { STRIDE };
-        (0..count).map(move |n| {
-            let turn = first + i32::try_from(n / chunk).unwrap_or_default();
-            turn % partitions * stride % partitions
-        })
+        (0..count).map(move |n| (first + i32::try_from(n / chunk).unwrap_or_default()) % partitions)
     }
 }
 

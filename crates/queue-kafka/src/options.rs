@@ -28,9 +28,6 @@ pub struct Options {
     pub publish_timeout: Duration,
     /// How long any other request may take.
     pub request_timeout: Duration,
-    /// A consumer that was not heard of for so long is dead and its pools' partitions go to others. The broker
-    /// bounds it from below (`group.min.session.timeout.ms`, 6 s by default).
-    pub session_timeout: Duration,
     /// How often to look whether the topics are still the same.
     pub look_every: Duration,
     /// Settings of librdkafka for every client, e.g. `security.protocol`; `debug` has it tell more.
@@ -49,7 +46,6 @@ impl Options {
             replication: None,
             publish_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(5),
-            session_timeout: Duration::from_secs(6),
             look_every: Duration::from_millis(500),
             settings: BTreeMap::new(),
         }
@@ -126,8 +122,8 @@ impl Options {
         let mut config = self.client(what);
         config
             .set("group.id", group)
-            .set("enable.auto.commit", "true")
-            .set("auto.commit.interval.ms", "500")
+            // It joins no group: it is told what to read, and commits by itself what is acked.
+            .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("fetch.min.bytes", "1")
             // A partition that is newly assigned waits for the fetch under way.
@@ -135,11 +131,7 @@ impl Options {
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50")
             .set("queued.min.messages", "1000")
-            .set("queued.max.messages.kbytes", "16384")
-            .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
-            .set("heartbeat.interval.ms", "300")
-            // One round, where the cooperative one takes two with a second between them.
-            .set("partition.assignment.strategy", "range");
+            .set("queued.max.messages.kbytes", "16384");
         for (name, value) in &self.settings {
             config.set(name, value);
         }

@@ -1,25 +1,23 @@
 //! The thread that fetches for a stream.
 //!
-//! It alone talks to its consumer, and what blocks blocks only it: joining and leaving the group, asking where
-//! partitions end, committing. It is always ready to take part in a rebalance, also while the stream takes
-//! nothing. The client library wakes it when something came.
+//! It alone talks to its consumer, and what blocks blocks only it: changing what is read, asking where partitions
+//! end, committing. It does so also while the stream takes nothing. The client library wakes it when something came.
 
-mod calm;
 mod offsets;
+mod share;
 
 use crate::desk::{Desk, Message};
 use crate::error::Error;
 use crate::report;
 use aidt_domain::Timestamp;
 use bytes::Bytes;
-use calm::Calm;
 use offsets::{offsets, places};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
-use std::collections::BTreeSet;
+use share::Share;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,11 +37,14 @@ const BATCH: usize = 256;
 const IDLE: Duration = Duration::from_millis(250);
 /// How often it is asked again where a partition ended.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often what is acked is committed.
+const COMMIT: Duration = Duration::from_millis(500);
+
 /// What to read.
 #[derive(Clone, Debug)]
 pub(crate) enum Reading {
-    /// What the group has for this member.
-    Group,
+    /// What the desk is told to, of so many partitions, from where it was committed.
+    Part(i32),
     /// These partitions, each from its cursor.
     From(Vec<(i32, i64)>),
 }
@@ -53,8 +54,6 @@ struct Context {
     timeout: Duration,
     /// Events that were served: after one, an empty poll does not mean an empty queue.
     served: AtomicU64,
-    /// Rebalances that this member took part in.
-    rebalanced: AtomicU64,
     /// Taken from the client and not on the desk yet.
     batch: Mutex<Vec<Message>>,
 }
@@ -86,40 +85,16 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    // Called from within poll, on the thread of the pump, before librdkafka does what it says. So what was
-    // acked is stored before a partition goes, and where a partition ends is known before it is fetched.
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        self.served.fetch_add(1, Ordering::Relaxed);
-        self.rebalanced.fetch_add(1, Ordering::Relaxed);
-        // It is of the partitions as they were.
-        self.hand_over();
-        match rebalance {
-            Rebalance::Assign(list) => {
-                let partitions = numbers(list);
-                let topic = &self.desk.origin().topic;
-                let ends = offsets(consumer, topic, &partitions, Offset::End, self.timeout).unwrap_or_default();
-                tracing::debug!(topic, ?partitions, "assigned");
-                self.desk.assign(partitions.iter().map(|p| (*p, None, ends.get(p).copied())));
-            }
-            Rebalance::Revoke(list) => {
-                let partitions = numbers(list);
-                tracing::debug!(topic = self.desk.origin().topic, ?partitions, "revoked");
-                store(consumer, &self.desk);
-                self.desk.revoke(&partitions);
-            }
-            Rebalance::Error(error) => tracing::debug!(%error, "a rebalance failed; the client joins again"),
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         self.served.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = result {
-            tracing::debug!(%error, "offsets were not committed; what they cover may come again");
+            tracing::debug!(%error, "offsets were not committed; it is tried again");
+            self.desk.moved_again(offsets.elements().iter().map(|e| e.partition()));
         }
     }
 }
 
-/// Starts the thread. Returns once it reads, or has joined its group. It ends when the desk is closed.
+/// Starts the thread. Returns once it reads, or is ready to. It ends when the desk is closed.
 pub(crate) async fn start(
     config: ClientConfig,
     desk: Arc<Desk>,
@@ -133,12 +108,17 @@ pub(crate) async fn start(
             Ok(consumer) => {
                 // Where nobody waits for the answer any more, the desk is closed.
                 let _ = opened.send(Ok(()));
-                run(consumer, &desk, matches!(reading, Reading::Group));
+                let share = match reading {
+                    Reading::Part(partitions) => Some(Share::new(partitions)),
+                    Reading::From(_) => None,
+                };
+                run(consumer, &desk, share);
             }
             Err(error) => {
                 let _ = opened.send(Err(error));
             }
         }
+        desk.set_left();
     };
     std::thread::Builder::new().name("aidt-kafka-in".to_owned()).spawn(pump).map_err(Error::Thread)?;
     answer.await.unwrap_or(Err(Error::Closed))
@@ -155,37 +135,38 @@ fn open(
         desk: Arc::clone(desk),
         timeout,
         served: AtomicU64::new(0),
-        rebalanced: AtomicU64::new(0),
         batch: Mutex::default(),
     };
     let mut consumer: BaseConsumer<Context> =
         config.create_with_context(context).map_err(Error::kafka("make a consumer"))?;
     let thread = std::thread::current();
     consumer.set_nonempty_callback(move || thread.unpark());
-    match reading {
-        Reading::Group => consumer.subscribe(&[&topic]).map_err(Error::kafka("subscribe to a topic"))?,
-        Reading::From(cursors) => {
-            let places = places(&consumer, &topic, cursors, timeout)?;
-            let mut list = TopicPartitionList::with_capacity(places.len());
-            for (partition, start, _) in &places {
-                list.add_partition_offset(&topic, *partition, Offset::Offset(*start))
-                    .map_err(Error::kafka("name an offset"))?;
-            }
-            desk.assign(places.iter().map(|(p, start, end)| (*p, Some(*start), Some(*end))));
-            consumer.assign(&list).map_err(Error::kafka("assign partitions"))?;
+    if let Reading::From(cursors) = reading {
+        let places = places(&consumer, &topic, cursors, timeout)?;
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for (partition, start, _) in &places {
+            list.add_partition_offset(&topic, *partition, Offset::Offset(*start))
+                .map_err(Error::kafka("name an offset"))?;
         }
+        desk.assign(places.iter().map(|(p, start, end)| (*p, Some(*start), Some(*end))));
+        consumer.assign(&list).map_err(Error::kafka("assign partitions"))?;
     }
     Ok(consumer)
 }
 
-fn run(consumer: BaseConsumer<Context>, desk: &Desk, in_group: bool) {
-    let (mut asked, mut calm) = (Instant::now(), Calm::default());
+fn run(consumer: BaseConsumer<Context>, desk: &Desk, mut share: Option<Share>) {
+    let (mut asked, mut committed) = (Instant::now(), Instant::now());
     while !desk.is_closing() {
-        calm.look(&consumer);
         if let Err(why) = fetch(&consumer, desk) {
             desk.gone(why);
         }
-        store(&consumer, desk);
+        if committed.elapsed() >= COMMIT {
+            committed = Instant::now();
+            commit(&consumer, desk, desk.take_moved());
+        }
+        if let Some(share) = &mut share {
+            share.follow(&consumer, desk);
+        }
         set_pace(&consumer, desk);
         let endless = desk.endless();
         if !endless.is_empty() && asked.elapsed() > ASK_AGAIN {
@@ -198,22 +179,15 @@ fn run(consumer: BaseConsumer<Context>, desk: &Desk, in_group: bool) {
         }
         std::thread::park_timeout(IDLE);
     }
-    if in_group {
-        calm.wait(&consumer, desk);
-    }
-    store(&consumer, desk);
-    // Leaves the group, with what is stored committed.
+    commit(&consumer, desk, desk.take_moved());
+    // Waits until that is answered.
     drop(consumer);
 }
 
 /// Pauses when much lies on the desk, and goes on when little does.
 fn set_pace(consumer: &BaseConsumer<Context>, desk: &Desk) {
     let Some((pause, partitions)) = desk.change_pace() else { return };
-    let topic = &desk.origin().topic;
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        list.add_partition(topic, partition);
-    }
+    let list = topic_partitions(desk, &partitions);
     let changed = if pause { consumer.pause(&list) } else { consumer.resume(&list) };
     if let Err(error) = changed {
         tracing::debug!(%error, pause, "partitions were not paused, or not resumed");
@@ -273,24 +247,25 @@ fn read(message: &BorrowedMessage<'_>) -> Message {
     }
 }
 
-/// Tells the client what is acked; it commits that soon, and when a partition goes.
-fn store(consumer: &BaseConsumer<Context>, desk: &Desk) {
-    let moved = desk.take_moved();
-    if moved.is_empty() {
+/// Lets the broker know what is acked. Does not wait: what fails comes back by the callback.
+fn commit(consumer: &BaseConsumer<Context>, desk: &Desk, marks: Vec<(i32, i64)>) {
+    if marks.is_empty() {
         return;
     }
-    let topic = &desk.origin().topic;
-    let mut list = TopicPartitionList::with_capacity(moved.len());
-    for (partition, mark) in moved {
-        if let Err(error) = list.add_partition_offset(topic, partition, Offset::Offset(mark)) {
+    let mut list = TopicPartitionList::with_capacity(marks.len());
+    for (partition, mark) in &marks {
+        if let Err(error) = list.add_partition_offset(&desk.origin().topic, *partition, Offset::Offset(*mark)) {
             tracing::debug!(%error, partition, mark, "no offset");
         }
     }
-    if let Err(error) = consumer.store_offsets(&list) {
-        tracing::debug!(%error, "offsets were not stored; what they cover may come again");
+    if let Err(error) = consumer.commit(&list, CommitMode::Async) {
+        tracing::debug!(%error, "offsets were not committed; it is tried again");
+        desk.moved_again(marks.into_iter().map(|(partition, _)| partition));
     }
 }
 
-fn numbers(list: &TopicPartitionList) -> BTreeSet<i32> {
-    list.elements().iter().map(|e| e.partition()).collect()
+fn topic_partitions<'a>(desk: &Desk, partitions: impl IntoIterator<Item = &'a i32>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    partitions.into_iter().for_each(|partition| drop(list.add_partition(&desk.origin().topic, *partition)));
+    list
 }

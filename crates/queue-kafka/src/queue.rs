@@ -159,6 +159,8 @@ impl Queue for KafkaQueue {
         self.open("steps")?;
         let topic = self.options.steps_topic(pool);
         let found = self.keeper.pool(&topic).await.map_err(|e| e.of("steps"))?;
+        // What an earlier stream of this process acked is not to come again.
+        self.keeper.left(&topic).await;
         // A group for each life of the topic: what was acked in an earlier one says nothing about this one.
         let group = format!("{topic}.{:x}", found.marker);
         let mut config = self.options.consumer("steps", &group);
@@ -167,7 +169,7 @@ impl Queue for KafkaQueue {
         // From here on a stream closes the desk, also if this future is dropped.
         let stream = KafkaSteps::new(Arc::clone(&desk), prefetch, Arc::clone(&self.keeper));
         self.keeper.watch(&desk);
-        let started = pump::start(config, desk, Reading::Group, self.options.request_timeout).await;
+        let started = pump::start(config, desk, Reading::Part(found.partitions), self.options.request_timeout).await;
         started.map_err(|e| e.of("steps"))?;
         Ok(Box::new(stream))
     }

@@ -1,8 +1,9 @@
-//! The stream of a pool's steps: a member of the group that shares the pool's topic.
+//! The stream of a pool's steps: one of the readers that share the partitions of the pool's topic.
 
 use crate::desk::{Desk, Message};
 use crate::keeper::Keeper;
-use aidt_queue::{Delivery, QueueError, Steps, Tag};
+use crate::part::Part;
+use aidt_queue::{Delivery, QueueError, Readers, Steps, Tag};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,12 +35,13 @@ fn bound(prefetch: u32) -> usize {
 #[async_trait]
 impl Steps for KafkaSteps {
     async fn recv(&mut self, max: usize) -> Result<Vec<Delivery>, QueueError> {
+        self.desk.read_something();
         loop {
             let room = self.prefetch.saturating_sub(self.in_hand.len());
             let (messages, _) = self.desk.take(max.max(1).min(room)).map_err(|e| e.of("recv"))?;
             if !messages.is_empty() {
                 let deliveries = messages.into_iter().map(delivery);
-                // Fetched again after a rebalance, and still being worked on here: one ack is for both.
+                // Given up, had again and still being worked on here: one ack is for both.
                 let deliveries: Vec<Delivery> = deliveries.filter(|d| self.in_hand.insert(d.tag)).collect();
                 if !deliveries.is_empty() {
                     return Ok(deliveries);
@@ -56,11 +58,14 @@ impl Steps for KafkaSteps {
         Ok(())
     }
 
-    // A new stream would be a new member: the group would stand still until the old one has left, or, beside one
-    // that was killed, until that one's session is over.
+    // A new stream would read again, as doubtful, all that is in hand.
     fn set_prefetch(&mut self, prefetch: u32) -> bool {
         self.prefetch = bound(prefetch);
         true
+    }
+
+    fn share(&mut self, readers: &Readers) {
+        self.desk.read(Part::Among(readers.clone()));
     }
 }
 

@@ -5,9 +5,10 @@ use aidt_queue::{Commands, Delivery, Outgoing, Queue, Steps, Tag};
 use aidt_queue_kafka::{KafkaQueue, Options};
 use bytes::Bytes;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,4 +155,76 @@ impl Outsider {
         let made = self.0.create_topics(&[new], &AdminOptions::new()).await.expect("make a topic");
         made.into_iter().for_each(|topic| drop(topic.expect("made")));
     }
+
+    /// Gives a topic partitions, up to this many.
+    pub(crate) async fn grow(&self, topic: &str, partitions: usize) {
+        let more = NewPartitions::new(topic, partitions);
+        let grown = self.0.create_partitions(&[more], &AdminOptions::new()).await.expect("add partitions");
+        grown.into_iter().for_each(|topic| drop(topic.expect("added")));
+    }
+
+    /// The group that offsets of a topic are committed to, as soon as they are.
+    pub(crate) async fn group_of(&self, topic: &str) -> String {
+        let mut found = None;
+        eventually("a group", async || {
+            let consumer = client(None);
+            let begin = format!("{topic}.");
+            found = blocking(move || {
+                let list = consumer.fetch_group_list(None, PATIENCE).expect("groups");
+                list.groups().iter().map(|g| g.name().to_owned()).find(|name| name.starts_with(&begin))
+            })
+            .await;
+            found.is_some()
+        })
+        .await;
+        found.expect("found")
+    }
+
+    /// A member of a group, with all partitions of the topic.
+    pub(crate) async fn join(group: &str, topic: &str) -> BaseConsumer {
+        let (consumer, topic) = (client(Some(group)), topic.to_owned());
+        blocking(move || {
+            consumer.subscribe(&[&topic]).expect("subscribe");
+            while consumer.assignment().expect("an assignment").count() == 0 {
+                let _ = consumer.poll(Duration::from_millis(50));
+            }
+            consumer
+        })
+        .await
+    }
+
+    /// How many messages of a topic are not committed.
+    pub(crate) async fn lag(group: &str, topic: &str) -> i64 {
+        let (consumer, topic) = (client(Some(group)), topic.to_owned());
+        blocking(move || {
+            let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE).expect("metadata");
+            let mut list = TopicPartitionList::new();
+            for partition in metadata.topics()[0].partitions() {
+                list.add_partition(&topic, partition.id());
+            }
+            let committed = consumer.committed_offsets(list, PATIENCE).expect("offsets");
+            let lag = committed.elements().into_iter().map(|place| {
+                let (_, end) = consumer.fetch_watermarks(&topic, place.partition(), PATIENCE).expect("watermarks");
+                match place.offset() {
+                    Offset::Offset(at) => end - at,
+                    _ => end,
+                }
+            });
+            lag.sum()
+        })
+        .await
+    }
+}
+
+fn client(group: Option<&str>) -> BaseConsumer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address()).set("enable.auto.commit", "false");
+    if let Some(group) = group {
+        config.set("group.id", group).set("session.timeout.ms", "6000");
+    }
+    config.create().expect("a client")
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("no panic")
 }

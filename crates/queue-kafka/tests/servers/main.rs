@@ -4,5 +4,5 @@ mod broker;
 mod conformance;
 mod cursors;
 mod lives;
-mod rebalance;
+mod sharing;
 mod stacks;
