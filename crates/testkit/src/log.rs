@@ -4,9 +4,11 @@
 //! What follows from the shape, and what the adapter over Kafka therefore does, too:
 //! - Acking moves a watermark: what is acked above something that is not comes again after all.
 //! - Commands are read from the owner's stored cursor, by as many owners as there are for the moment.
-//! - A pool's steps lie in partitions, which the members of a group share. Whenever a member comes, goes or is missed
-//!   they are shared out anew: what a member has in hand is worked on there, and is another's besides.
-//! - A member that vanishes is missed only after its session, and its last acks may be lost with it.
+//! - A pool's steps lie in partitions. Which of them a stream reads follows from whom it is told of, and from nothing
+//!   else: while views differ two may read the same, or nobody. What a stream has in hand of a partition that it gives
+//!   up is worked on there, and is another's besides.
+//! - The last acks of a stream that vanishes, or gives something up, may be lost. Two that read the same commit over
+//!   each other.
 //! - When everything is lost open streams end, and cursors point to what is not there or is something else.
 
 mod commands;
@@ -34,7 +36,7 @@ pub(crate) struct LogBroker {
 struct Shared {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    /// Something was written, shared out or lost: all look again.
+    /// Something was written, given up or lost: all look again.
     changed: Notify,
 }
 
@@ -44,7 +46,7 @@ struct State {
     life: u64,
     commands: BTreeMap<PartitionId, Vec<Record>>,
     pools: BTreeMap<Pool, Topic>,
-    next_member: u64,
+    next_stream: u64,
     /// Who vanishes and whose acks are lost; `None`: nobody's.
     fate: Option<Rng>,
 }
@@ -76,10 +78,10 @@ impl State {
 }
 
 impl LogBroker {
-    /// An empty one. With `fate` members vanish, and acks are lost.
+    /// An empty one. With `fate` streams vanish, and acks are lost.
     pub(crate) fn new(clock: Arc<dyn Clock>, fate: Option<Rng>) -> Self {
         let (commands, pools) = (BTreeMap::new(), BTreeMap::new());
-        let state = Mutex::new(State { life: 0, commands, pools, next_member: 0, fate });
+        let state = Mutex::new(State { life: 0, commands, pools, next_stream: 0, fate });
         Self { shared: Arc::new(Shared { clock, state, changed: Notify::new() }) }
     }
 
@@ -93,18 +95,17 @@ impl LogBroker {
         self.shared.changed.notify_waiters();
     }
 
-    /// One member of some group is taken for dead, with its last acks. It goes on with what it has in hand, and comes
-    /// back when it asks for more.
-    pub(crate) fn miss_somebody(&self) {
+    /// Some stream reads again from where its partitions were committed, with what it has in hand besides.
+    pub(crate) fn unsettle_somebody(&self) {
         let mut state = self.shared.state();
         let State { pools, fate: Some(rng), .. } = &mut *state else { return };
-        let members: Vec<_> = pools.iter().flat_map(|(pool, t)| t.members().map(move |m| (pool.clone(), m))).collect();
-        if members.is_empty() {
+        let streams: Vec<_> = pools.iter().flat_map(|(pool, t)| t.streams().map(move |s| (pool.clone(), s))).collect();
+        if streams.is_empty() {
             return;
         }
-        let (pool, member) = rng.pick(&members).clone();
+        let (pool, stream) = rng.pick(&streams).clone();
         if let Some(topic) = pools.get_mut(&pool) {
-            topic.miss(member);
+            topic.read_again(stream);
         }
         drop(state);
         self.shared.changed.notify_waiters();
@@ -166,7 +167,7 @@ impl Queue for LogBroker {
     }
 
     async fn steps(&self, pool: &Pool, prefetch: u32) -> Result<Box<dyn Steps>, QueueError> {
-        Ok(Box::new(LogSteps::join(Arc::clone(&self.shared), pool.clone(), prefetch)))
+        Ok(Box::new(LogSteps::open(Arc::clone(&self.shared), pool.clone(), prefetch)))
     }
 
     async fn commands(&self, partitions: &[(PartitionId, i64)]) -> Result<Box<dyn Commands>, QueueError> {

@@ -1,39 +1,31 @@
-//! A pool's steps, shared by a group.
+//! A pool's steps, shared by those who read them.
 
 use super::lane::Lane;
 use super::{Record, Shared, ended};
-use aidt_domain::Pool;
-use aidt_queue::{Delivery, QueueError, Steps, Tag};
+use aidt_domain::{Pool, even_share_of};
+use aidt_queue::{Delivery, QueueError, Readers, Steps, Tag};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
 
 const PARTITIONS: usize = 4;
-/// A member that vanished is missed after this.
-const SESSION: Duration = Duration::from_secs(6);
-/// How often in a thousand a stream that is dropped is one that vanished, and an ack one that is not committed yet.
+/// How often in a thousand a stream that is dropped is one that vanished, a partition that is given up one whose acks
+/// come too late for the next, and an ack one that is not committed yet.
 const VANISHES: u64 = 500;
+const LATE: u64 = 500;
 const UNCOMMITTED: u64 = 500;
 
 /// Bits of a tag that hold the offset; above them is the partition.
 const OFFSET_BITS: u32 = 48;
 
-/// A pool's partitions and the group that reads them.
+/// A pool's partitions and the streams that read them.
 #[derive(Debug, Default)]
 pub(super) struct Topic {
     logs: [Vec<Record>; PARTITIONS],
     committed: [usize; PARTITIONS],
     written: usize,
-    group: BTreeMap<u64, Member>,
-}
-
-#[derive(Debug, Default)]
-struct Member {
-    lanes: BTreeMap<usize, Lane>,
-    /// It vanished, and is missed then.
-    missed_at: Option<Instant>,
+    /// What each stream reads, by itself: two may read the same.
+    streams: BTreeMap<u64, BTreeMap<usize, Lane>>,
 }
 
 impl Topic {
@@ -42,66 +34,42 @@ impl Topic {
         self.written += 1;
     }
 
-    pub(super) fn members(&self) -> impl Iterator<Item = u64> {
-        self.group.keys().copied()
+    pub(super) fn streams(&self) -> impl Iterator<Item = u64> {
+        self.streams.keys().copied()
     }
 
-    /// Takes a member for dead; what it did not commit comes again.
-    pub(super) fn miss(&mut self, member: u64) {
-        if self.group.remove(&member).is_some() {
-            self.share_out();
+    /// A stream reads these from now on: what it had it still has, the rest from where whoever had it committed.
+    fn read(&mut self, stream: u64, partitions: &BTreeSet<usize>) {
+        let Self { logs, committed, streams, .. } = self;
+        let lanes = streams.entry(stream).or_default();
+        lanes.retain(|partition, _| partitions.contains(partition));
+        for partition in partitions {
+            let anew = || Lane::new(committed[*partition], logs[*partition].len());
+            lanes.entry(*partition).or_insert_with(anew);
         }
     }
 
-    fn join(&mut self, member: u64) {
-        self.group.insert(member, Member::default());
-        self.share_out();
+    /// A stream reads all of its partitions again, from where they are committed.
+    pub(super) fn read_again(&mut self, stream: u64) {
+        let mine = self.streams.get_mut(&stream).map(std::mem::take).unwrap_or_default();
+        self.read(stream, &mine.into_keys().collect());
     }
 
-    fn leave(&mut self, member: u64) {
-        self.commit(member);
-        self.miss(member);
-    }
-
-    fn miss_the_vanished(&mut self, now: Instant) {
-        let before = self.group.len();
-        self.group.retain(|_, member| member.missed_at.is_none_or(|at| at > now));
-        if self.group.len() < before {
-            self.share_out();
-        }
-    }
-
-    fn next_missed(&self) -> Option<Instant> {
-        self.group.values().filter_map(|member| member.missed_at).min()
-    }
-
-    fn commit(&mut self, member: u64) {
-        for (partition, lane) in self.group.get(&member).into_iter().flat_map(|m| &m.lanes) {
+    /// Also back, if another that reads the same was further.
+    fn commit(&mut self, stream: u64) {
+        for (partition, lane) in self.streams.get(&stream).into_iter().flatten() {
             self.committed[*partition] = lane.mark();
         }
     }
 
-    /// Everybody gives back what it has, and gets its part of all.
-    fn share_out(&mut self) {
-        let there = self.group.iter().filter(|(_, m)| m.missed_at.is_none()).map(|(id, _)| *id);
-        for member in there.collect::<Vec<_>>() {
-            self.commit(member);
-        }
-        let count = self.group.len();
-        for (n, member) in self.group.values_mut().enumerate() {
-            let mine = (0..PARTITIONS).filter(|p| p * count / PARTITIONS == n);
-            member.lanes = mine.map(|p| (p, Lane::new(self.committed[p], self.logs[p].len()))).collect();
-        }
-    }
-
-    fn take(&mut self, member: u64, max: usize, in_hand: &mut BTreeSet<Tag>) -> Vec<Delivery> {
+    fn take(&mut self, stream: u64, max: usize, in_hand: &mut BTreeSet<Tag>) -> Vec<Delivery> {
         let mut taken = Vec::new();
-        for (partition, lane) in self.group.get_mut(&member).into_iter().flat_map(|m| &mut m.lanes) {
+        for (partition, lane) in self.streams.get_mut(&stream).into_iter().flatten() {
             while let Some(record) = self.logs[*partition].get(lane.next).filter(|_| taken.len() < max) {
                 let offset = lane.next;
                 lane.next += 1;
                 let tag = Tag((*partition as u64) << OFFSET_BITS | offset as u64);
-                // Read again after it was shared out anew, and still being worked on here: one ack is for both.
+                // Given up, had again and still being worked on here: one ack is for both.
                 if in_hand.insert(tag) {
                     taken.push(record.delivery(tag, lane.is_old(offset)));
                 }
@@ -110,59 +78,66 @@ impl Topic {
         taken
     }
 
-    /// What is another's by now is not this member's to ack.
-    fn ack(&mut self, member: u64, tag: Tag) {
+    /// What is another's by now is not this stream's to ack.
+    fn ack(&mut self, stream: u64, tag: Tag) {
         let (partition, offset) = (tag.0 >> OFFSET_BITS, tag.0 & ((1 << OFFSET_BITS) - 1));
-        let lane = self.group.get_mut(&member).and_then(|m| m.lanes.get_mut(&(partition as usize)));
+        let lane = self.streams.get_mut(&stream).and_then(|lanes| lanes.get_mut(&(partition as usize)));
         if let Some(lane) = lane {
             lane.ack(offset as usize);
         }
     }
 }
 
-/// A stream of steps: a member of the group.
+/// A stream of steps.
 #[derive(Debug)]
 pub(super) struct LogSteps {
     shared: Arc<Shared>,
     pool: Pool,
     life: u64,
-    member: u64,
+    number: u64,
     prefetch: usize,
     /// Delivered and not acked, also of partitions that are another's by now.
     in_hand: BTreeSet<Tag>,
+    /// It knows what to read.
+    told: bool,
 }
 
 impl LogSteps {
-    pub(super) fn join(shared: Arc<Shared>, pool: Pool, prefetch: u32) -> Self {
+    pub(super) fn open(shared: Arc<Shared>, pool: Pool, prefetch: u32) -> Self {
         let mut state = shared.state();
-        let (life, member) = (state.life, state.next_member);
-        state.next_member += 1;
-        state.pools.entry(pool.clone()).or_default().join(member);
+        let (life, number) = (state.life, state.next_stream);
+        state.next_stream += 1;
         drop(state);
-        shared.changed.notify_waiters();
-        Self { shared, pool, life, member, prefetch: bound(prefetch), in_hand: BTreeSet::new() }
+        Self { shared, pool, life, number, prefetch: bound(prefetch), in_hand: BTreeSet::new(), told: false }
     }
 
-    /// What is there for this member, and until when to wait at most if there is nothing.
-    fn look(&mut self, max: usize) -> Result<(Vec<Delivery>, Option<Instant>), QueueError> {
+    fn read(&mut self, partitions: &BTreeSet<usize>) {
+        self.told = true;
+        let mut state = self.shared.state();
+        if state.life != self.life {
+            return;
+        }
+        let late = state.hits(LATE);
+        let topic = state.pools.entry(self.pool.clone()).or_default();
+        if !late {
+            topic.commit(self.number);
+        }
+        topic.read(self.number, partitions);
+        drop(state);
+        self.shared.changed.notify_waiters();
+    }
+
+    fn look(&mut self, max: usize) -> Result<Vec<Delivery>, QueueError> {
+        if !self.told {
+            self.read(&(0..PARTITIONS).collect());
+        }
         let mut state = self.shared.state();
         if state.life != self.life {
             return Err(ended("recv"));
         }
         let topic = state.pools.entry(self.pool.clone()).or_default();
-        topic.miss_the_vanished(Instant::now());
-        let was_missed = !topic.group.contains_key(&self.member);
-        if was_missed {
-            topic.join(self.member);
-        }
         let room = self.prefetch.saturating_sub(self.in_hand.len());
-        let taken = topic.take(self.member, max.max(1).min(room), &mut self.in_hand);
-        let until = topic.next_missed();
-        drop(state);
-        if was_missed {
-            self.shared.changed.notify_waiters();
-        }
-        Ok((taken, until))
+        Ok(topic.take(self.number, max.max(1).min(room), &mut self.in_hand))
     }
 }
 
@@ -177,18 +152,11 @@ impl Steps for LogSteps {
         loop {
             // Before the look: a change between look and wait must not be missed.
             let changed = shared.changed.notified();
-            let (taken, until) = self.look(max)?;
+            let taken = self.look(max)?;
             if !taken.is_empty() {
                 return Ok(taken);
             }
-            match until {
-                None => changed.await,
-                Some(until) => tokio::select! {
-                    biased;
-                    () = changed => {}
-                    () = sleep_until(until) => {}
-                },
-            }
+            changed.await;
         }
     }
 
@@ -201,11 +169,11 @@ impl Steps for LogSteps {
                 && of_this_life
                 && let Some(topic) = state.pools.get_mut(&self.pool)
             {
-                topic.ack(self.member, *tag);
+                topic.ack(self.number, *tag);
             }
         }
         if let (true, true, Some(topic)) = (of_this_life, commits, state.pools.get_mut(&self.pool)) {
-            topic.commit(self.member);
+            topic.commit(self.number);
         }
         Ok(())
     }
@@ -213,6 +181,11 @@ impl Steps for LogSteps {
     fn set_prefetch(&mut self, prefetch: u32) -> bool {
         self.prefetch = bound(prefetch);
         true
+    }
+
+    fn share(&mut self, readers: &Readers) {
+        let share = even_share_of(readers.me, &readers.all, PARTITIONS as u32);
+        self.read(&share.into_iter().map(|partition| partition as usize).collect());
     }
 }
 
@@ -224,11 +197,9 @@ impl Drop for LogSteps {
         }
         let vanishes = state.hits(VANISHES);
         let Some(topic) = state.pools.get_mut(&self.pool) else { return };
-        match topic.group.get_mut(&self.member).filter(|_| vanishes) {
-            Some(member) => member.missed_at = Some(Instant::now() + SESSION),
-            None => topic.leave(self.member),
+        if !vanishes {
+            topic.commit(self.number);
         }
-        drop(state);
-        self.shared.changed.notify_waiters();
+        topic.streams.remove(&self.number);
     }
 }

@@ -28,17 +28,17 @@ pub(super) async fn after(process: &Process, operation: &'static str) -> Result<
 }
 
 impl SimQueue {
-    /// A broker that is a log may take one of those that read steps for dead.
+    /// One of those that read steps of a broker that is a log may read again what it has not committed.
     fn unsettle(&self) {
         let world = &self.0.world;
         let Broker::Log(log) = &world.queue else { return };
-        let missed = world.with(|s| {
+        let unsettled = world.with(|s| {
             let rate = s.chaos.doubles;
             s.chaos.hits(rate)
         });
-        if missed {
-            world.count("fault", "rebalance");
-            log.miss_somebody();
+        if unsettled {
+            world.count("fault", "read_again");
+            log.unsettle_somebody();
         }
     }
 

@@ -6,7 +6,7 @@ use crate::shared::{Shared, ms};
 use crate::truth::Key;
 use crate::{Invariant, Plant};
 use aidt_domain::{Command, CommandBody, PartitionId};
-use aidt_queue::{Commands, Delivery, QueueError, Steps, Tag};
+use aidt_queue::{Commands, Delivery, QueueError, Readers, Steps, Tag};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,6 +115,11 @@ impl Steps for SimSteps {
 
     fn set_prefetch(&mut self, prefetch: u32) -> bool {
         self.inner.set_prefetch(prefetch)
+    }
+
+    fn share(&mut self, readers: &Readers) {
+        self.process.world.count("shared", if readers.all.len() > 1 { "with others" } else { "alone" });
+        self.inner.share(readers);
     }
 }
 
