@@ -7,6 +7,7 @@ mod drain;
 mod fence;
 mod gate;
 mod hub;
+mod readers;
 mod rules;
 mod stops;
 mod support;

@@ -2,13 +2,13 @@
 
 use aidt_domain::{Clock, PartitionId, Pool, ProcessId};
 use aidt_queue::memory::MemoryQueue;
-use aidt_queue::{Commands, Kind, Outgoing, Queue, QueueError, Steps};
+use aidt_queue::{Commands, Delivery, Kind, Outgoing, Queue, QueueError, Readers, Steps, Tag};
 use aidt_store::{
     ClaimRequest, ClaimState, Claims, Inbox, InboxRow, ProcessRow, Processed, Processes, Store, StoreError, Submission,
     Submitted,
 };
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 type Stored<T> = Result<T, StoreError>;
@@ -19,6 +19,33 @@ pub(crate) struct SwitchQueue {
     pub(crate) down: AtomicBool,
     pub(crate) publishes: AtomicU64,
     pub(crate) nudges: AtomicU64,
+    told: Arc<Mutex<Option<Readers>>>,
+}
+
+/// Keeps what it is told.
+struct ToldSteps {
+    inner: Box<dyn Steps>,
+    told: Arc<Mutex<Option<Readers>>>,
+}
+
+#[async_trait]
+impl Steps for ToldSteps {
+    async fn recv(&mut self, max: usize) -> Result<Vec<Delivery>, QueueError> {
+        assert!(self.told.lock().unwrap().is_some(), "it takes something before it knows what is its own");
+        self.inner.recv(max).await
+    }
+
+    async fn ack(&mut self, tags: &[Tag]) -> Result<(), QueueError> {
+        self.inner.ack(tags).await
+    }
+
+    fn set_prefetch(&mut self, prefetch: u32) -> bool {
+        self.inner.set_prefetch(prefetch)
+    }
+
+    fn share(&mut self, readers: &Readers) {
+        *self.told.lock().unwrap() = Some(readers.clone());
+    }
 }
 
 impl SwitchQueue {
@@ -28,7 +55,13 @@ impl SwitchQueue {
             down: AtomicBool::new(false),
             publishes: AtomicU64::new(0),
             nudges: AtomicU64::new(0),
+            told: Arc::default(),
         }
+    }
+
+    /// Who reads, as a stream was told last.
+    pub(crate) fn told(&self) -> Readers {
+        self.told.lock().unwrap().clone().expect("a stream was told")
     }
 }
 
@@ -56,7 +89,8 @@ impl Queue for SwitchQueue {
     }
 
     async fn steps(&self, pool: &Pool, prefetch: u32) -> Result<Box<dyn Steps>, QueueError> {
-        self.memory.steps(pool, prefetch).await
+        let inner = self.memory.steps(pool, prefetch).await?;
+        Ok(Box::new(ToldSteps { inner, told: Arc::clone(&self.told) }))
     }
 
     async fn commands(&self, partitions: &[(PartitionId, i64)]) -> Result<Box<dyn Commands>, QueueError> {
@@ -71,6 +105,8 @@ pub(crate) struct SwitchStore {
     pub(crate) claims_down: AtomicBool,
     /// Heartbeats fail.
     pub(crate) heart_down: AtomicBool,
+    /// Looks at who is alive fail.
+    pub(crate) looks_down: AtomicBool,
     /// The inbox fails.
     pub(crate) inbox_down: AtomicBool,
     /// Calls of `claim`.
@@ -85,6 +121,7 @@ impl SwitchStore {
             store: store.clone(),
             claims_down: AtomicBool::new(false),
             heart_down: AtomicBool::new(false),
+            looks_down: AtomicBool::new(false),
             inbox_down: AtomicBool::new(false),
             claim_calls: AtomicU64::new(0),
             submitted: AtomicU64::new(0),
@@ -131,6 +168,7 @@ impl Processes for SwitchStore {
     }
 
     async fn live(&self, dead_after_ms: u64) -> Stored<(Vec<ProcessRow>, aidt_domain::Timestamp)> {
+        check(&self.looks_down, "live")?;
         self.store.processes.live(dead_after_ms).await
     }
 }
