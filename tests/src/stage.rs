@@ -12,9 +12,6 @@ pub(crate) const PARTITIONS: usize = 8;
 
 /// What a killed process may cost.
 pub(crate) const KILLED: Duration = Duration::from_secs(5);
-/// Kafka misses a consumer that is killed by its session's time-out, which brokers do not let be less than
-/// 6 s, and then has to share out anew (docs/decisions/0007).
-const KILLED_ON_KAFKA: Duration = Duration::from_secs(15);
 
 /// Worker tokens and route keys are secrets of the test.
 pub(crate) const TOKEN: &str = "a token of the tests";
@@ -29,8 +26,6 @@ pub struct Stage {
     told: Vec<(&'static str, String)>,
     /// What its broker is called in traces.
     pub(crate) broker: &'static str,
-    /// How long what a killed step consumer had not begun may wait for another.
-    pub(crate) missed_within: Duration,
 }
 
 /// The processes of a stack. Those that a test does not end are killed when dropped. It stands for its
@@ -51,13 +46,13 @@ impl Stage {
     #[must_use]
     pub fn embedded() -> Self {
         let (servers, told) = (Vec::new(), Vec::new());
-        Self { home: Home::default(), servers, told, broker: "aidt_memory", missed_within: KILLED }
+        Self { home: Home::default(), servers, told, broker: "aidt_memory" }
     }
 
     /// Over Postgres, RabbitMQ and Redis.
     #[must_use]
     pub fn rabbitmq() -> Self {
-        Self::over(server("AIDT_TEST_AMQP_URL"), "rabbitmq", KILLED)
+        Self::over(server("AIDT_TEST_AMQP_URL"), "rabbitmq")
     }
 
     /// The same, with something in between that keeps what goes to RabbitMQ and comes from it.
@@ -67,13 +62,13 @@ impl Stage {
         let host = url.split("//").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
         let address = host.rsplit('@').next().unwrap_or_default();
         let tap = Tap::before(address);
-        (Self::over(url.replace(address, &tap.address().to_string()), "rabbitmq", KILLED), tap)
+        (Self::over(url.replace(address, &tap.address().to_string()), "rabbitmq"), tap)
     }
 
     /// Over Postgres, Kafka and Redis.
     #[must_use]
     pub fn kafka() -> Self {
-        Self::over(format!("kafka://{}", server("AIDT_TEST_KAFKA")), "kafka", KILLED_ON_KAFKA)
+        Self::over(format!("kafka://{}", server("AIDT_TEST_KAFKA")), "kafka")
     }
 
     /// Its processes are told this, too.
@@ -96,7 +91,7 @@ impl Stage {
         !self.servers.is_empty()
     }
 
-    fn over(queue: String, broker: &'static str, missed_within: Duration) -> Self {
+    fn over(queue: String, broker: &'static str) -> Self {
         let servers = vec![
             ("AIDT_DATABASE_URL", server("AIDT_TEST_POSTGRES_URL")),
             ("AIDT_QUEUE_URL", queue),
@@ -106,7 +101,7 @@ impl Stage {
             ("AIDT_WORKER_TOKEN", TOKEN.to_owned()),
             ("AIDT_ROUTE_KEY", ROUTE_KEY.to_owned()),
         ];
-        Self { home: Home::default(), servers, told: Vec::new(), broker, missed_within }
+        Self { home: Home::default(), servers, told: Vec::new(), broker }
     }
 
     /// The home of its processes.

@@ -5,7 +5,7 @@ use crate::options::Options;
 use crate::topics::Topics;
 
 /// Deletes all topics of a stack, and what they hold. Its processes must have ended: else they make them again.
-/// Its consumer groups go by themselves, as the broker forgets groups without members.
+/// The groups that hold its offsets go by themselves, as the broker forgets groups without members.
 ///
 /// # Errors
 /// When the options are not sound, or the broker fails. Part of it may be deleted.

@@ -70,9 +70,7 @@ use Since::{Begin, End};
 #[rustfmt::skip]
 const FAULTS: &[Fault] = &[
     of("kill-owner",             SERVERS,  |s| s.kill(Owner),                          8, Begin, KILLED, RABBITMQ),
-    of("kill-step-consumer",     RABBITMQ, |s| s.kill(StepConsumer),                   8, Begin, KILLED, RABBITMQ),
-    // A broker's least time-out for a member of a group is 6 s (docs/decisions/0007).
-    of("kill-step-consumer",     KAFKA,    |s| s.kill(StepConsumer),                  12, Begin, 10,     KAFKA),
+    of("kill-step-consumer",     SERVERS,  |s| s.kill(StepConsumer),                   8, Begin, KILLED, SERVERS),
     of("kill-worker",            SERVERS,  |s| s.kill(ToolWorker),                    12, Begin, WORKER, NONE),
     of("kill-gateway",           SERVERS,  |s| s.kill(Gateway),                        8, Begin, KILLED, NONE),
     of("kill-everything",        EMBEDDED, |s| s.kill(All),                            2, End,   KILLED, EMBEDDED),
@@ -100,8 +98,7 @@ const FAULTS: &[Fault] = &[
     of("kill-postgres",          SERVERS,  |s| s.server(Store).kill().unwrap(),        8, End,   BACK,   NONE),
     of("freeze-postgres",        SERVERS,  |s| s.server(Store).freeze().unwrap(),     12, End,   BACK,   NONE),
     of("clock-of-owner",         SERVERS,  |s| s.set_clock_ahead(Owner),              10, Begin, KILLED, NONE),
-    of("clock-of-step-consumer", RABBITMQ, |s| s.set_clock_ahead(StepConsumer),       10, Begin, KILLED, NONE),
-    of("clock-of-step-consumer", KAFKA,    |s| s.set_clock_ahead(StepConsumer),       10, Begin, 10,     NONE),
+    of("clock-of-step-consumer", SERVERS,  |s| s.set_clock_ahead(StepConsumer),       10, Begin, KILLED, NONE),
     of("clock-of-worker",        SERVERS,  |s| s.set_clock_ahead(ToolWorker),         12, Begin, WORKER, NONE),
     of("clock-of-gateway",       SERVERS,  |s| s.set_clock_ahead(Gateway),            10, Begin, KILLED, NONE),
     of("roll",                   SERVERS,  |s| s.roll(Build::This),                    0, Begin, KILLED, RABBITMQ).announced(),
