@@ -131,12 +131,7 @@ fn open(
     timeout: Duration,
 ) -> Result<BaseConsumer<Context>, Error> {
     let topic = desk.origin().topic.clone();
-    let context = Context {
-        desk: Arc::clone(desk),
-        timeout,
-        served: AtomicU64::new(0),
-        batch: Mutex::default(),
-    };
+    let context = Context { desk: Arc::clone(desk), timeout, served: AtomicU64::new(0), batch: Mutex::default() };
     let mut consumer: BaseConsumer<Context> =
         config.create_with_context(context).map_err(Error::kafka("make a consumer"))?;
     let thread = std::thread::current();
@@ -266,6 +261,8 @@ fn commit(consumer: &BaseConsumer<Context>, desk: &Desk, marks: Vec<(i32, i64)>)
 
 fn topic_partitions<'a>(desk: &Desk, partitions: impl IntoIterator<Item = &'a i32>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
-    partitions.into_iter().for_each(|partition| drop(list.add_partition(&desk.origin().topic, *partition)));
+    for partition in partitions {
+        list.add_partition(&desk.origin().topic, *partition);
+    }
     list
 }

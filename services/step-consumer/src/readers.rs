@@ -103,7 +103,7 @@ mod tests {
         ProcessRow {
             id: process(n),
             service: "step-consumer".to_owned(),
-            slots: slots.iter().map(|(pool, slots)| (Pool::new(*pool).unwrap(), *slots)).collect(),
+            slots: slots.iter().map(|(pool, slots)| (Pool::new(pool).unwrap(), *slots)).collect(),
             tools: Vec::new(),
             format: aidt_domain::FORMAT,
             policy_revision: String::new(),

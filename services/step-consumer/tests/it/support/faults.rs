@@ -8,8 +8,8 @@ use aidt_store::{
     Submitted,
 };
 use async_trait::async_trait;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 type Stored<T> = Result<T, StoreError>;
 
