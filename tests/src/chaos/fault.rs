@@ -103,7 +103,8 @@ const FAULTS: &[Fault] = &[
     of("clock-of-gateway",       SERVERS,  |s| s.set_clock_ahead(Gateway),            10, Begin, KILLED, NONE),
     of("roll",                   SERVERS,  |s| s.roll(Build::This),                    0, Begin, KILLED, RABBITMQ).announced(),
     of("roll",                   EMBEDDED, |s| s.roll(Build::This),                    0, End,   KILLED, NONE).announced(),
-    of("upgrade",                SERVERS,  |s| s.roll(Build::Previous),                4, Begin, KILLED, SERVERS).with_previous(),
+    // The previous build's worker may end without its results.
+    of("upgrade",                SERVERS,  |s| s.roll(Build::Previous),                4, Begin, WORKER, SERVERS).with_previous(),
     of("upgrade",                EMBEDDED, |s| s.roll(Build::Previous),                4, End,   KILLED, EMBEDDED).with_previous(),
     of("fill-disk",              SERVERS,  |s| s.disk().fill(),                       12, End,   BACK,   NONE).on_disk(),
     of("fill-disk",              EMBEDDED, |s| s.disk().fill(),                        8, End,   KILLED, EMBEDDED).on_disk(),
