@@ -28,9 +28,8 @@ fn it_serves_its_tools_over_a_server() {
     assert_eq!((executed[0][0].as_str(), executed[0][1].as_str()), ("example.once", run.as_str()));
 }
 
-#[test]
-fn run_starts_it() {
-    let home = Home::default();
+/// Runs a plan with a worker of its own, which executes one call.
+fn run_with_worker(home: &Home) {
     let python = std::env::var("AIDT_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let worker = repository().join("docs/examples/python-worker/worker.py");
     let count = home.file("count", "");
@@ -39,6 +38,18 @@ fn run_starts_it() {
     let output = home.run(&["run", plan.to_str().unwrap(), "--tools", &python_tools(), "--worker", &command]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert_eq!(std::fs::read_to_string(count).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn run_starts_it() {
+    run_with_worker(&Home::default());
+}
+
+#[test]
+fn run_lends_it_to_who_holds_the_home() {
+    let home = Home::default();
+    let _server = home.serve(&["--tools", &python_tools()]);
+    run_with_worker(&home);
 }
 
 #[test]

@@ -23,6 +23,8 @@ const HANDOVER: Duration = Duration::from_secs(45);
 /// The host of this binary.
 pub(crate) struct BinaryHost {
     embedded: Mutex<Option<Embedded>>,
+    /// Workers that this process started for another one, which holds the home.
+    lent: Mutex<Option<Workers>>,
     first: StdMutex<Option<ProcessId>>,
     notice: StdMutex<Option<String>>,
     ids: Ids,
@@ -40,8 +42,8 @@ impl BinaryHost {
     /// The first stack that it starts is known as `process`.
     pub(crate) fn new(process: ProcessId) -> Self {
         let ids = Ids::system(Arc::new(SystemClock::new()));
-        let (embedded, first) = (Mutex::new(None), StdMutex::new(Some(process)));
-        Self { embedded, first, notice: StdMutex::new(None), ids }
+        let (embedded, lent) = (Mutex::new(None), Mutex::new(None));
+        Self { embedded, lent, first: StdMutex::new(Some(process)), notice: StdMutex::new(None), ids }
     }
 
     /// Of the next stack: a life that ended does not come back.
@@ -77,12 +79,31 @@ impl BinaryHost {
         Ok(Embedded { stack, workers, endpoint: Endpoint::Unix(socket), _lock: lock })
     }
 
+    /// Lends workers to the process that holds the home. Its catalogue is as it was started with.
+    async fn join(&self, embed: &Embed, home: &Home, socket: &Path) -> Result<(), HostError> {
+        let mut lent = self.lent.lock().await;
+        if lent.is_none() {
+            *lent = Some(Workers::start(&embed.workers, socket, &home.token_file())?);
+            if let Some(tools) = &embed.tools {
+                self.note(format!(
+                    "another aidt process holds {}: the tools of {} are known only if it was started with them",
+                    home.dir().display(),
+                    tools.display()
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn note_resumed(&self, runs: usize) {
         if runs > 0 {
             let (runs, s) = if runs == 1 { ("1".to_owned(), "") } else { (runs.to_string(), "s") };
-            let notice = format!("resumed {runs} run{s} that an earlier process left");
-            *self.notice.lock().unwrap_or_else(PoisonError::into_inner) = Some(notice);
+            self.note(format!("resumed {runs} run{s} that an earlier process left"));
         }
+    }
+
+    fn note(&self, notice: String) {
+        *self.notice.lock().unwrap_or_else(PoisonError::into_inner) = Some(notice);
     }
 }
 
@@ -139,12 +160,15 @@ impl Host for BinaryHost {
         let deadline = tokio::time::Instant::now() + HANDOVER;
         loop {
             if let Some(lock) = home.try_lock()? {
+                // Those that were lent to somebody who is gone dial where nobody listens.
+                self.lent.lock().await.take();
                 let started = self.embed(&settings, &home, lock, embed).await?;
                 let endpoint = started.endpoint.clone();
                 *embedded = Some(started);
                 return Ok(endpoint);
             }
             if answers(&socket).await {
+                self.join(embed, &home, &socket).await?;
                 return Ok(Endpoint::Unix(socket));
             }
             // Whoever holds the home is starting or ending.
@@ -170,6 +194,9 @@ impl Host for BinaryHost {
                 tracing::warn!(%error, "the embedded services did not end well");
             }
             embedded.workers.stop().await;
+        }
+        if let Some(lent) = self.lent.lock().await.take() {
+            lent.stop().await;
         }
     }
 

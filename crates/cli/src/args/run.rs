@@ -28,7 +28,7 @@ pub struct RunArgs {
     /// Stops waiting after this long (30s, 5m) with exit code 7; the run goes on.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "detach")]
     pub timeout: Option<Duration>,
-    /// A command that starts a further worker, if this process embeds; may be repeated. It finds the
+    /// A command that starts a further worker, for as long as this command runs; may be repeated. It finds the
     /// address to dial in AIDT_WORKER_URL and its token in the file named by AIDT_WORKER_TOKEN_FILE.
     #[arg(long = "worker", value_name = "CMD")]
     pub workers: Vec<String>,
@@ -136,7 +136,7 @@ pub struct ToolsCallArgs {
     /// The git repository to work on, for a tool that uses a workspace.
     #[arg(long, value_name = "PATH|URL")]
     pub git: Option<String>,
-    /// A command that starts a further worker, if this process embeds; may be repeated.
+    /// A command that starts a further worker, for as long as this command runs; may be repeated.
     #[arg(long = "worker", value_name = "CMD")]
     pub workers: Vec<String>,
     /// A folder of further catalogue entries (*.yaml), if this process embeds.
