@@ -54,6 +54,8 @@ struct State {
     nudged: BTreeSet<i32>,
     /// Partitions whose watermark moved.
     moved: BTreeSet<i32>,
+    /// Watermarks that the broker was told of and is not known to know.
+    told: BTreeMap<i32, i64>,
     /// Below here everything is acked and may be deleted: what was told of last.
     trimmed: BTreeMap<i32, i64>,
     /// To be read from now on, as told last; `None`: nothing yet.
@@ -231,6 +233,7 @@ impl Desk {
         let moved = state.moved.extract_if(.., |p| partitions.contains(p)).collect::<Vec<_>>();
         let marks = moved.into_iter().filter_map(|p| Some((p, state.lanes.get(&p)?.watermark()?))).collect();
         state.lanes.retain(|p, _| !partitions.contains(p));
+        state.told.retain(|p, _| !partitions.contains(p));
         state.ready.retain(|m| !partitions.contains(&m.partition));
         state.ready_bytes = state.ready.iter().map(|m| m.body.len()).sum();
         marks
@@ -270,8 +273,27 @@ impl Desk {
     /// Watermarks that moved since this was asked last.
     pub(crate) fn take_moved(&self) -> Vec<(i32, i64)> {
         let mut state = self.state();
-        let moved = std::mem::take(&mut state.moved);
-        moved.into_iter().filter_map(|p| Some((p, state.lanes.get(&p)?.watermark()?))).collect()
+        let State { lanes, moved, told, .. } = &mut *state;
+        let moved = std::mem::take(moved);
+        let marks: Vec<_> = moved.into_iter().filter_map(|p| Some((p, lanes.get(&p)?.watermark()?))).collect();
+        told.extend(marks.iter().copied());
+        marks
+    }
+
+    /// Partitions whose watermarks the broker was told of and is not known to know.
+    pub(crate) fn told(&self) -> BTreeSet<i32> {
+        self.state().told.keys().copied().collect()
+    }
+
+    /// What the broker knows of those: what it lacks is told again.
+    pub(crate) fn confirm(&self, known: impl Iterator<Item = (i32, i64)>) {
+        let mut state = self.state();
+        let State { lanes, moved, told, .. } = &mut *state;
+        for (partition, mark) in known {
+            if told.remove(&partition).is_some_and(|told| told > mark) && lanes.contains_key(&partition) {
+                moved.insert(partition);
+            }
+        }
     }
 
     /// The broker does not know of these watermarks after all.
@@ -357,8 +379,11 @@ mod tests {
         desk.ack([(3, 10)].into_iter());
         assert_eq!(desk.take_moved(), [(3, 11)]);
         assert_eq!(desk.take_moved(), []);
+        desk.confirm([(3, -1), (4, -1)].into_iter());
+        assert_eq!(desk.take_moved(), [(3, 11)], "nothing was committed");
         desk.ack([(3, 11)].into_iter());
-        desk.moved_again([3, 4].into_iter());
         assert_eq!(desk.take_moved(), [(3, 12)]);
+        desk.confirm([(3, 12)].into_iter());
+        assert_eq!((desk.take_moved(), desk.told()), (vec![], BTreeSet::new()));
     }
 }

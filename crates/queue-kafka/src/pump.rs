@@ -14,7 +14,7 @@ use bytes::Bytes;
 use offsets::{offsets, places};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use share::Share;
@@ -39,6 +39,9 @@ const IDLE: Duration = Duration::from_millis(250);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How often what is acked is committed.
 const COMMIT: Duration = Duration::from_millis(500);
+/// How often it is asked what was committed: a broker refuses commits while a process of a build that shared pools by
+/// Kafka's own groups is there, and the client library does not tell.
+const CONFIRM: Duration = Duration::from_secs(3);
 
 /// What to read.
 #[derive(Clone, Debug)]
@@ -84,15 +87,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        self.served.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = result {
-            tracing::debug!(%error, "offsets were not committed; it is tried again");
-            self.desk.moved_again(offsets.elements().iter().map(|e| e.partition()));
-        }
-    }
-}
+impl ConsumerContext for Context {}
 
 /// Starts the thread. Returns once it reads, or is ready to. It ends when the desk is closed.
 pub(crate) async fn start(
@@ -150,16 +145,20 @@ fn open(
 }
 
 fn run(consumer: BaseConsumer<Context>, desk: &Desk, mut share: Option<Share>) {
-    let (mut asked, mut committed) = (Instant::now(), Instant::now());
+    let (mut asked, mut committed, mut confirmed) = (Instant::now(), Instant::now(), Instant::now());
     while !desk.is_closing() {
         if let Err(why) = fetch(&consumer, desk) {
             desk.gone(why);
         }
-        if committed.elapsed() >= COMMIT {
-            committed = Instant::now();
-            commit(&consumer, desk, desk.take_moved());
-        }
         if let Some(share) = &mut share {
+            if confirmed.elapsed() >= CONFIRM {
+                confirmed = Instant::now();
+                confirm(&consumer, desk);
+            }
+            if committed.elapsed() >= COMMIT {
+                committed = Instant::now();
+                commit(&consumer, desk, desk.take_moved());
+            }
             share.follow(&consumer, desk);
         }
         set_pace(&consumer, desk);
@@ -174,7 +173,9 @@ fn run(consumer: BaseConsumer<Context>, desk: &Desk, mut share: Option<Share>) {
         }
         std::thread::park_timeout(IDLE);
     }
-    commit(&consumer, desk, desk.take_moved());
+    if share.is_some() {
+        commit(&consumer, desk, desk.take_moved());
+    }
     // Waits until that is answered.
     drop(consumer);
 }
@@ -242,7 +243,20 @@ fn read(message: &BorrowedMessage<'_>) -> Message {
     }
 }
 
-/// Lets the broker know what is acked. Does not wait: what fails comes back by the callback.
+/// Asks whether the broker knows what it was told; what it does not is told again.
+fn confirm(consumer: &BaseConsumer<Context>, desk: &Desk) {
+    let told = desk.told();
+    if told.is_empty() {
+        return;
+    }
+    let known = consumer.committed_offsets(topic_partitions(desk, &told), consumer.context().timeout);
+    match known {
+        Ok(known) => desk.confirm(known.elements().iter().map(|e| (e.partition(), e.offset().to_raw().unwrap_or(-1)))),
+        Err(error) => tracing::debug!(%error, "it is not known what is committed; it is asked again"),
+    }
+}
+
+/// Lets the broker know what is acked. Does not wait: whether it was taken [`confirm`] finds out.
 fn commit(consumer: &BaseConsumer<Context>, desk: &Desk, marks: Vec<(i32, i64)>) {
     if marks.is_empty() {
         return;

@@ -26,12 +26,20 @@ pub(crate) struct Held {
     pub(crate) inbox_after: u64,
     /// Commands that the owner made itself, for the next turn.
     pub(crate) own: VecDeque<Command>,
-    /// Ready steps beyond this one are in the store only.
-    pub(crate) more_ready: Option<(RunId, StepIx)>,
+    /// Ready steps that are in the store only.
+    pub(crate) more_ready: More,
     /// Confirmed by nobody yet: to be published once the queue takes it.
     pub(crate) unpublished: VecDeque<(OutSeq, Pool, Outgoing)>,
     /// Steps that are handed out and not ended: the pool whose window they take.
     pub(crate) out: BTreeMap<(RunId, StepIx), Out>,
+}
+
+/// What of a partition's backlog is not in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum More {
+    Nothing,
+    /// What comes after this one; `None`: all of it.
+    After(Option<(RunId, StepIx)>),
 }
 
 /// A step that is handed out.
@@ -61,7 +69,7 @@ impl Held {
             look_into_inbox: true,
             inbox_after: 0,
             own: VecDeque::new(),
-            more_ready: None,
+            more_ready: More::After(None),
             unpublished: VecDeque::new(),
             out: BTreeMap::new(),
         }

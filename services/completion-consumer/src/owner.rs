@@ -6,6 +6,7 @@ use crate::config::{Config, Error, Handle, Ports, Status};
 use crate::gate::Gate;
 use crate::held::Held;
 use crate::plans::Plans;
+use crate::takeover::{BACKLOG, PIECE};
 use crate::turn::TurnFailed;
 use aidt_domain::{Epoch, Failure, PartitionId, Pool, ProcessId, RunId, Timestamp};
 use aidt_queue::{Commands, Delivery, Kind};
@@ -39,6 +40,8 @@ pub struct Owner {
     pub(crate) plans: Plans,
     pub(crate) cache: Cache,
     pub(crate) backlog: Backlog,
+    /// The partition of which the backlog was read on last.
+    pub(crate) refilled: PartitionId,
     pub(crate) held: BTreeMap<PartitionId, Held>,
     /// Steps handed out and not ended, by pool, over all held partitions.
     pub(crate) in_window: BTreeMap<Pool, usize>,
@@ -88,6 +91,7 @@ impl Owner {
             plans: Plans::default(),
             cache: Cache::new(config.cached_runs),
             backlog: Backlog::default(),
+            refilled: PartitionId::default(),
             held: BTreeMap::new(),
             in_window: BTreeMap::new(),
             measured: BTreeSet::new(),
@@ -130,6 +134,7 @@ impl Owner {
                 (self.looked, self.nudged) = (Instant::now(), false);
                 self.notice_calm();
                 self.look_after().await;
+                self.refill_backlog(BACKLOG).await;
                 self.measure_state();
             }
             self.look_again().await;
@@ -265,7 +270,7 @@ impl Owner {
         match self.turn(&mut deliveries).await {
             Ok(true) => {
                 self.recovered();
-                self.refill_if_low().await;
+                self.refill_backlog(PIECE as usize).await;
             }
             Ok(false) if idle => self.flush_published().await,
             Ok(false) => {}

@@ -4,7 +4,7 @@
 //! Nothing is loaded before the epoch is raised.
 
 use crate::config::SERVICE;
-use crate::held::{Held, Out};
+use crate::held::{Held, More, Out};
 use crate::owner::{Chain, Owner, is_owner};
 use aidt_domain::{
     Actor, Command, CommandBody, FORMAT, OutSeq, PartitionId, ProcessId, Project, RunId, RunState, StepIx, StepState,
@@ -24,6 +24,8 @@ pub(crate) const DEAD_AFTER_MS: u64 = 4_000;
 pub(crate) const HORIZON: Duration = Duration::from_secs(60);
 /// Timer rows kept in memory at most, and ready steps read in one piece.
 pub(crate) const PIECE: u32 = 1_000;
+/// Ready steps kept in memory for which there is no room, so that priorities and projects are seen among many.
+pub(crate) const BACKLOG: usize = 50 * PIECE as usize;
 /// A step that nobody claimed is published again after this long, then after twice that, up to ten times.
 pub(crate) const UNCLAIMED: Duration = Duration::from_secs(60);
 
@@ -124,7 +126,7 @@ impl Owner {
         self.held.insert(partition, held);
         self.load_open(partition, now, wiped).await?;
         self.settle_claims(partition).await?;
-        self.refill_backlog(partition, true).await?;
+        self.read_backlog(partition).await?;
         self.show();
         tracing::info!(%partition, wiped, "took a partition");
         Ok(())
@@ -196,32 +198,40 @@ impl Owner {
         Ok(())
     }
 
-    /// Reads the next pieces of the backlog, until enough is in memory.
-    pub(crate) async fn refill_backlog(&mut self, partition: PartitionId, first: bool) -> Result<(), StoreError> {
-        let mut after = if first {
-            None
-        } else {
-            let Some(after) = self.held.get(&partition).and_then(|h| h.more_ready) else { return Ok(()) };
-            Some(after)
+    /// Reads the next piece of a partition's backlog: one, because turns wait meanwhile.
+    pub(crate) async fn read_backlog(&mut self, partition: PartitionId) -> Result<(), StoreError> {
+        let Some(More::After(after)) = self.held.get(&partition).map(|h| h.more_ready) else { return Ok(()) };
+        let ready = self.ports.store.run_log.ready(partition, after, PIECE).await?;
+        let runs: Vec<RunId> = ready.iter().map(|o| o.run).collect();
+        self.load(&runs).await?;
+        for o in &ready {
+            self.enqueue(o.run, o.step);
+        }
+        let last = ready.last().map(|o| (o.run, o.step)).filter(|_| ready.len() as u32 == PIECE);
+        if let Some(held) = self.held.get_mut(&partition) {
+            held.more_ready = last.map_or(More::Nothing, |last| More::After(Some(last)));
+        }
+        // Runs of what waits are evictable: the cache is bounded, the backlog holds only keys. (Never
+        // within a turn: what it changed is in memory only.)
+        self.cache.settle(&[]);
+        Ok(())
+    }
+
+    /// Reads on in the backlog that is in the store only, if no more than this is in memory: a piece of one partition,
+    /// of another one each time. Between turns: it may forget runs.
+    pub(crate) async fn refill_backlog(&mut self, up_to: usize) {
+        let more = |held: &&Held| held.more_ready != More::Nothing;
+        let next = self.held.values().filter(more).map(|held| held.id);
+        let Some(partition) = next.clone().find(|id| *id > self.refilled).or_else(|| next.clone().next()) else {
+            return;
         };
-        loop {
-            let ready = self.ports.store.run_log.ready(partition, after, PIECE).await?;
-            let runs: Vec<RunId> = ready.iter().map(|o| o.run).collect();
-            self.load(&runs).await?;
-            for o in &ready {
-                self.enqueue(o.run, o.step);
-            }
-            after = ready.last().map(|o| (o.run, o.step));
-            let more = ready.len() as u32 == PIECE;
-            if let Some(held) = self.held.get_mut(&partition) {
-                held.more_ready = if more { after } else { None };
-            }
-            // Runs of what waits are evictable: the cache is bounded, the backlog holds only keys. (Never
-            // within a turn: what it changed is in memory only.)
-            self.cache.settle(&[]);
-            if !more || self.backlog.len() >= 50 * PIECE as usize {
-                return Ok(());
-            }
+        if self.backlog.len() > up_to {
+            return;
+        }
+        self.refilled = partition;
+        if let Err(error) = self.read_backlog(partition).await {
+            self.trouble("reading the backlog", &error);
+            self.forget(partition);
         }
     }
 

@@ -362,20 +362,6 @@ impl Owner {
         }
         admitted
     }
-
-    /// Reads on in the backlog that is in the store only. Between turns: it may forget runs.
-    pub(crate) async fn refill_if_low(&mut self) {
-        if self.backlog.len() > crate::takeover::PIECE as usize {
-            return;
-        }
-        let low: Vec<PartitionId> = self.held.values().filter(|h| h.more_ready.is_some()).map(|h| h.id).collect();
-        for partition in low {
-            if let Err(error) = self.refill_backlog(partition, false).await {
-                self.trouble("reading the backlog", &error);
-                self.forget(partition);
-            }
-        }
-    }
 }
 
 /// What expressions may read next, before it is stored: what was recorded, not what was reported.
