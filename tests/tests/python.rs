@@ -35,9 +35,10 @@ fn run_with_worker(home: &Home) {
     let count = home.file("count", "");
     let command = format!("{python} {} --count {}", worker.display(), count.display());
     let plan = home.file("p.json", &plan("example.idempotent", 0).to_string());
-    let output = home.run(&["run", plan.to_str().unwrap(), "--tools", &python_tools(), "--worker", &command]);
+    let output =
+        home.run(&["run", plan.to_str().expect("a path in UTF-8"), "--tools", &python_tools(), "--worker", &command]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert_eq!(std::fs::read_to_string(count).unwrap().lines().count(), 1);
+    assert_eq!(std::fs::read_to_string(count).expect("the worker counts").lines().count(), 1);
 }
 
 #[test]
