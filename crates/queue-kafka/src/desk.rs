@@ -227,11 +227,12 @@ impl Desk {
         }
     }
 
-    /// Partitions that are another's from now on. Their watermarks that moved and were not told of.
+    /// Partitions that are another's from now on. Their watermarks that the broker is not known to know.
     pub(crate) fn revoke(&self, partitions: &BTreeSet<i32>) -> Vec<(i32, i64)> {
         let mut state = self.state();
-        let moved = state.moved.extract_if(.., |p| partitions.contains(p)).collect::<Vec<_>>();
-        let marks = moved.into_iter().filter_map(|p| Some((p, state.lanes.get(&p)?.watermark()?))).collect();
+        let owed = partitions.iter().filter(|p| state.moved.contains(p) || state.told.contains_key(p));
+        let marks = owed.filter_map(|p| Some((*p, state.lanes.get(p)?.watermark()?))).collect();
+        state.moved.retain(|p| !partitions.contains(p));
         state.lanes.retain(|p, _| !partitions.contains(p));
         state.told.retain(|p, _| !partitions.contains(p));
         state.ready.retain(|m| !partitions.contains(&m.partition));
@@ -296,13 +297,6 @@ impl Desk {
         }
     }
 
-    /// The broker does not know of these watermarks after all.
-    pub(crate) fn moved_again(&self, partitions: impl Iterator<Item = i32>) {
-        let mut state = self.state();
-        let State { lanes, moved, .. } = &mut *state;
-        moved.extend(partitions.filter(|p| lanes.contains_key(p)));
-    }
-
     /// Whether to pause now (`true`) or to go on (`false`), when that changes, and with which partitions.
     pub(crate) fn change_pace(&self) -> Option<(bool, Vec<i32>)> {
         let mut state = self.state();
@@ -354,7 +348,7 @@ mod tests {
         desk.ack([(3, 10)].into_iter());
         assert_eq!(desk.revoke(&[3].into()), [(3, 11)]);
         desk.ack(taken.iter().map(|m| (m.partition, m.offset)));
-        desk.moved_again([3].into_iter());
+        desk.confirm([(3, -1)].into_iter());
         assert_eq!((desk.take_moved(), desk.watermarks()), (vec![], vec![]), "they are another's to tell of");
         assert!(desk.take(3).unwrap().0.is_empty(), "what nobody took is another's, too");
         assert_eq!(desk.revoke(&[3].into()), []);
@@ -385,5 +379,14 @@ mod tests {
         assert_eq!(desk.take_moved(), [(3, 12)]);
         desk.confirm([(3, 12)].into_iter());
         assert_eq!((desk.take_moved(), desk.told()), (vec![], BTreeSet::new()));
+        assert_eq!(desk.revoke(&[3].into()), [], "nothing is owed");
+    }
+
+    #[test]
+    fn what_was_told_and_may_not_be_known_is_told_of_once_more_when_a_partition_goes() {
+        let desk = desk_with(10..15);
+        desk.ack([(3, 10)].into_iter());
+        assert_eq!(desk.take_moved(), [(3, 11)]);
+        assert_eq!(desk.revoke(&[3].into()), [(3, 11)]);
     }
 }

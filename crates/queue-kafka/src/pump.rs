@@ -174,7 +174,8 @@ fn run(consumer: BaseConsumer<Context>, desk: &Desk, mut share: Option<Share>) {
         std::thread::park_timeout(IDLE);
     }
     if share.is_some() {
-        commit(&consumer, desk, desk.take_moved());
+        let all = desk.watermarks().into_iter().map(|(partition, _)| partition).collect();
+        commit(&consumer, desk, desk.revoke(&all));
     }
     // Waits until that is answered.
     drop(consumer);
@@ -268,8 +269,7 @@ fn commit(consumer: &BaseConsumer<Context>, desk: &Desk, marks: Vec<(i32, i64)>)
         }
     }
     if let Err(error) = consumer.commit(&list, CommitMode::Async) {
-        tracing::debug!(%error, "offsets were not committed; it is tried again");
-        desk.moved_again(marks.into_iter().map(|(partition, _)| partition));
+        tracing::debug!(%error, "offsets were not committed; it is found out and tried again");
     }
 }
 
